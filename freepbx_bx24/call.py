@@ -1,0 +1,103 @@
+"""What a call is: plain data that the dialplan told us, and the person, line and outcome that the CRM is told of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+INBOUND = "in"
+OUTBOUND = "out"
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody in the CRM: an extension (the portal's internal number), or a user id where the YAML says `user:12`."""
+
+    extension: str = ""
+    user_id: int = 0
+
+    def __str__(self) -> str:
+        return f"user:{self.user_id}" if self.user_id else self.extension
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A CRM record: CRM_ENTITY_TYPE (CONTACT, COMPANY, LEAD, DEAL) and CRM_ENTITY_ID."""
+
+    type: str
+    id: int
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What the dialplan said when it ran the register AGI. All text is as it came: not yet trusted.
+
+    `did` is the dialled number of an inbound call ("s" where the trunk gave none); for an outbound call `did` is the
+    caller id that the trunk shows, `number` what was dialled, `extension` who dialled (AMPUSER). `started` is aware.
+    """
+
+    uniqueid: str
+    linkedid: str
+    channel: str
+    direction: str
+    number: str
+    did: str
+    started: datetime
+    caller_name: str = ""
+    extension: str = ""
+    trunk: str = ""
+    skip: str = ""
+    line: str = ""
+    client_number: str = ""
+    user: str = ""
+    source: str = ""
+    create: str = ""
+    entity_type: str = ""
+    entity_id: str = ""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What the channel's variables said in the hangup handler (seconds are whole; empty text: not set)."""
+
+    uniqueid: str
+    direction: str
+    ended: datetime
+    dial_status: str = ""
+    hangup_cause: int = 0
+    answered_seconds: int = 0
+    dialled_peer_number: str = ""
+    dialled_peer_name: str = ""
+    member_interface: str = ""
+    note: str = ""
+    recording: str = ""
+    user: str = ""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What register tells the portal. `people` are tried in order: the first that the portal knows owns the call."""
+
+    uniqueid: str
+    linkedid: str
+    external_id: str
+    direction: str
+    number: str
+    line: str
+    people: tuple[Person, ...]
+    started: datetime
+    create: bool
+    source: str
+    show: bool
+    entity: Entity | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What finish tells the portal. `people` as in Registration; `talk_seconds` is 0 for every unanswered call."""
+
+    uniqueid: str
+    people: tuple[Person, ...]
+    talk_seconds: int
+    status_code: str
+    reason: str

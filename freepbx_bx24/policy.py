@@ -1,0 +1,225 @@
+"""What the CRM is told of a call: pure decisions over plain data, no I/O and no clock."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Mapping
+
+from . import numbers
+from .call import INBOUND, Beginning, Ending, Entity, Outcome, Person, Registration
+from .reasons import reason_text
+
+
+@dataclass(frozen=True)
+class LineRules:
+    """One line of the YAML, with what it left out filled in from `line_defaults`.
+
+    `number` is the LINE_NUMBER in the CRM; `dids` are further DIDs or patterns that belong to it; `trunk` is the name
+    of the trunk whose calls without a known DID belong to it.
+    """
+
+    number: str
+    name: str = ""
+    dids: tuple[str, ...] = ()
+    trunk: str = ""
+    person: Person | None = None
+    source: str = "CALL"
+    create_in: bool = True
+    create_out: bool = False
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Everything of the YAML that decides what the CRM is told."""
+
+    country: str
+    pbx_id: str
+    default_person: Person
+    default_line: str = ""
+    area_code: str = ""
+    language: str = "en"
+    lines: tuple[LineRules, ...] = ()
+    unlisted: LineRules = field(default_factory=lambda: LineRules(""))
+    lines_not_listed: str = "register"
+    skip_dids: tuple[str, ...] = ()
+    skip_extensions: tuple[str, ...] = ()
+    skip_numbers: tuple[str, ...] = ()
+    anonymous: str = ""
+    people: Mapping[str, Person] = field(default_factory=dict)
+    people_not_in_portal: str = "default"
+
+
+@dataclass(frozen=True)
+class Skip:
+    """This call is left out; `why` is one plain English line for BX24_REASON and the log."""
+
+    why: str
+
+
+ENTITY_TYPES = ("CONTACT", "COMPANY", "LEAD", "DEAL")
+LONGEST_REASON = 255  # FAILED_REASON's limit in the portal
+NO_DID = "s"  # the exten of a trunk that sends no DID
+
+# STATUS_CODE of an outbound call by DIALSTATUS, then by HANGUPCAUSE where the trunk said why (portal: "finish", codes).
+OUTBOUND_CODES = {"BUSY": "486", "CANCEL": "603-S", "NOANSWER": "480", "": "603-S"}
+CAUSE_CODES = {
+    1: "404",
+    3: "484",
+    17: "486",
+    18: "480",
+    19: "480",
+    20: "480",
+    21: "603",
+    28: "484",
+    34: "503",
+    38: "503",
+    41: "503",
+    42: "503",
+}
+OTHER_FAILURE = "503"
+ANSWERED = "200"
+MISSED = "304"
+
+
+def external_id(rules: Rules, uniqueid: str) -> str:
+    """EXTERNAL_CALL_ID: unique over all PBXs of a portal, at most 64 characters (the portal's limit)."""
+    return f"{rules.pbx_id}-{uniqueid}"[:64]
+
+
+def person_named(rules: Rules, name: str) -> Person | None:
+    """The person that an extension, a device of `people`, or `user:12` means; None for anything else."""
+    name = name.strip()
+    if name in rules.people:
+        return rules.people[name]
+    match = re.fullmatch(r"user:([1-9][0-9]{0,9})", name)
+    if match:
+        return Person(user_id=int(match[1]))
+    return Person(extension=name) if re.fullmatch(r"[0-9]{1,10}", name) else None
+
+
+def line_of(rules: Rules, beginning: Beginning) -> LineRules | None:
+    """The YAML's line of a call: by what the dialplan set, by DID (outbound: by shown caller id), then by trunk."""
+    wanted = beginning.line or (beginning.did if beginning.did != NO_DID else "")
+    if wanted:
+        for line in rules.lines:
+            for pattern in (line.number, *line.dids):
+                if numbers.matches(pattern, wanted, rules.country, rules.area_code):
+                    return line
+    for line in rules.lines:
+        if line.trunk and line.trunk == beginning.trunk:
+            return line
+    return None
+
+
+def decide_registration(rules: Rules, beginning: Beginning) -> Registration | Skip:
+    """What the CRM is told when a call begins, or why it is told nothing."""
+    inbound = beginning.direction == INBOUND
+    skipped = _left_out(rules, beginning)
+    if skipped:
+        return Skip(skipped)
+    line = line_of(rules, beginning)
+    if line is None and rules.lines and rules.lines_not_listed == "skip":
+        return Skip("the line is not listed in the configuration")
+    raw = beginning.client_number or beginning.number
+    hidden = numbers.is_anonymous(raw)
+    number = rules.anonymous if hidden else numbers.canonical(raw, rules.country, rules.area_code)
+    if not number:
+        return Skip("the caller hides the number" if hidden else "the number has no digits")
+    if any(numbers.matches(pattern, number, rules.country, rules.area_code) for pattern in rules.skip_numbers):
+        return Skip("the number is excluded in the configuration")
+    chosen = line or rules.unlisted
+    owner = chosen.person or rules.default_person
+    speaker = person_named(rules, beginning.user) or (None if inbound else person_named(rules, beginning.extension))
+    people = _distinct(speaker, owner, rules.default_person)
+    create = chosen.create_in if inbound else chosen.create_out
+    if beginning.create in ("0", "1"):
+        create = beginning.create == "1"
+    return Registration(
+        uniqueid=beginning.uniqueid,
+        linkedid=beginning.linkedid,
+        external_id=external_id(rules, beginning.uniqueid),
+        direction=beginning.direction,
+        number=number,
+        line=line.number if line else rules.default_line,
+        people=people,
+        started=beginning.started,
+        create=create and not hidden,  # else every hidden caller would pile up on one lead
+        source=_identifier(beginning.source) or chosen.source,
+        show=True,
+        entity=_entity(beginning.entity_type, beginning.entity_id),
+    )
+
+
+def _left_out(rules: Rules, beginning: Beginning) -> str:
+    """Why this call is left out before anything else of it matters; empty where it is not."""
+    if beginning.skip not in ("", "0"):
+        return "BX24_SKIP is set in the dialplan"
+    patterns, value = rules.skip_extensions, beginning.extension
+    if beginning.direction == INBOUND:
+        patterns, value = rules.skip_dids, beginning.did
+    if value and any(numbers.matches(pattern, value, rules.country, rules.area_code) for pattern in patterns):
+        what = "DID" if beginning.direction == INBOUND else "extension"
+        return f"the {what} is excluded in the configuration"
+    return ""
+
+
+def _distinct(*people: Person | None) -> tuple[Person, ...]:
+    return tuple(dict.fromkeys(person for person in people if person))
+
+
+def _identifier(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9_]{1,50}", text) else ""
+
+
+def _entity(kind: str, number: str) -> Entity | None:
+    if kind.upper() in ENTITY_TYPES and re.fullmatch(r"[1-9][0-9]{0,17}", number):
+        return Entity(kind.upper(), int(number))
+    return None
+
+
+def who_answered(ending: Ending) -> str:
+    """The extension that answered, as far as the channel's variables tell; empty where they don't.
+
+    FreePBX dials an extension as `1001/sip:1001@...`, plain Asterisk as `1001`; a queue names its member's interface
+    (`Local/1002@from-queue/n`); follow-me and groups leave a group string, from which nobody can be told.
+    """
+    for text, pattern in (
+        (ending.member_interface, r"(?:[A-Za-z0-9]+/)?([0-9]{1,10})(?:[@/-].*)?"),
+        (ending.dialled_peer_number, r"([0-9]{1,10})(?:/.*)?"),
+        (ending.dialled_peer_name, r"[A-Za-z0-9]+/([0-9]{1,10})-[0-9a-f]+"),
+    ):
+        match = re.fullmatch(pattern, text)
+        if match:
+            return match[1]
+    return ""
+
+
+def decide_outcome(rules: Rules, registration: Registration, ending: Ending) -> Outcome:
+    """What the CRM is told when a call ends.
+
+    Not by CDR(), which is wrong for queues, menus, transfers and voicemail (measured on Asterisk 16 and 22). An inbound
+    call that nobody answered is always 304 with no seconds: only 304 puts it on the portal's missed list, and the portal
+    counts any call with seconds as a success. The true cause goes into the reason.
+    """
+    inbound = registration.direction == INBOUND
+    answered = ending.dial_status == "ANSWER" or (inbound and bool(ending.member_interface))
+    speaker = person_named(rules, ending.user)
+    if answered and inbound and speaker is None:
+        speaker = person_named(rules, who_answered(ending))
+    people = _distinct(speaker, *registration.people)
+    if answered:
+        code, cause = ANSWERED, ""
+    elif inbound:
+        code, cause = MISSED, ending.dial_status or "GONE"
+    else:
+        code, cause = _outbound_code(ending), ending.dial_status or "GONE"
+    reason = "; ".join(part for part in (reason_text(cause, rules.language), " ".join(ending.note.split())) if part)
+    seconds = max(1, ending.answered_seconds) if answered else 0  # an answered call of 0 s would count as a failure
+    return Outcome(registration.uniqueid, people, seconds, code, reason[:LONGEST_REASON])
+
+
+def _outbound_code(ending: Ending) -> str:
+    if ending.dial_status in OUTBOUND_CODES:
+        return OUTBOUND_CODES[ending.dial_status]
+    return CAUSE_CODES.get(ending.hangup_cause, OTHER_FAILURE)
