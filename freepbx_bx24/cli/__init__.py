@@ -1,0 +1,1 @@
+"""The command `bx24`, a file a verb."""

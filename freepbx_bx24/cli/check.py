@@ -1,0 +1,128 @@
+"""`bx24 check`: looks at everything that must be right, and says what is wrong and the line to type."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Iterator
+
+from ..bitrix24.client import Client
+from ..bitrix24.directory import Directory
+from ..call import Person
+from ..errors import Bx24Error, ConfigurationError, PortalError
+from ..pbx.console import console
+from ..service.serve import run_directory
+from ..service.server import PING
+from ..settings import Settings, load
+from .user import become_service_user
+
+PORTAL_SECONDS = 15.0
+HOOKS = {  # what `dialplan show CONTEXT` must contain for calls to reach us
+    "bx24-in": "bx24_register.py",
+    "bx24-out": "bx24_register.py",
+    "bx24-hangup": "bx24_finish.py",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `hint` says what to type where it is not right."""
+
+    what: str
+    right: bool
+    text: str
+    hint: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--json`."""
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look at everything; 0 where all is right, 1 where something is not."""
+    become_service_user()
+    findings = list(look())
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=2))
+    else:
+        for finding in findings:
+            print(f"{'ok ' if finding.right else 'BAD'} {finding.what}: {finding.text}")
+            if not finding.right and finding.hint:
+                print(f"    -> {finding.hint}")
+    return 0 if all(finding.right for finding in findings) else 1
+
+
+def look() -> Iterator[Finding]:
+    """Every check in turn. Without a usable configuration the portal can't be asked."""
+    try:
+        settings = load()
+    except ConfigurationError as error:
+        for problem in error.problems:
+            yield Finding("configuration", False, problem, error.hint)
+    else:
+        yield Finding("configuration", True, f"{settings.path} is right")
+        yield from portal(settings)
+    yield from hooks()
+    yield from service()
+
+
+def portal(settings: Settings) -> Iterator[Finding]:
+    """The portal answers, lets us use telephony, and knows everybody whom the configuration names."""
+    client = Client(settings.portal.webhook_url, settings.portal.ca_bundle)
+    try:
+        client.call("telephony.externalLine.get", {}, total_seconds=PORTAL_SECONDS)
+        yield Finding("portal", True, f"{client.origin} answers and allows telephony")
+        directory = Directory()
+        count = directory.load(client, total_seconds=PORTAL_SECONDS)
+        yield Finding("employees", True, f"{count} active in the portal")
+    except PortalError as error:
+        yield Finding("portal", False, error.message, error.hint)
+        return
+    rules = settings.rules
+    named: dict[Person, str] = {rules.default_person: "default_person"}
+    for line in rules.lines:
+        if line.person:
+            named.setdefault(line.person, f"line {line.number}")
+    for device, person in rules.people.items():
+        named.setdefault(person, f"people {device}")
+    for person, where in named.items():
+        right = bool(directory.user_id(person))
+        yield Finding(
+            "person",
+            right,
+            f"{person} ({where}) {'is known' if right else 'is nobody active'} in the portal",
+            f"Give an employee of the portal the internal number {person}, or name another one in {settings.path}.",
+        )
+
+
+def hooks() -> Iterator[Finding]:
+    """Asterisk has loaded our part of the dialplan, and calls are not switched off."""
+    for context, wanted in HOOKS.items():
+        try:
+            loaded = wanted in console(f"dialplan show {context}")
+            hint = "Run ./install.sh again, or `asterisk -rx 'dialplan reload'`."
+            yield Finding("dialplan", loaded, f"{context} is {'loaded' if loaded else 'not loaded'}", hint)
+        except Bx24Error as error:
+            yield Finding("dialplan", False, error.message, error.hint)
+            return
+    off = "Value: 1" in console("database get bx24 off")
+    yield Finding("switch", not off, "calls are left alone" if off else "calls are registered", "bx24 on")
+
+
+def service(path: Path | None = None) -> Iterator[Finding]:
+    """The service answers on its socket."""
+    path = path or run_directory() / "agi.sock"
+    hint = "systemctl restart freepbx-bx24   (where there is no systemd: bx24 serve)"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(2)
+            connection.connect(str(path))
+            connection.sendall(PING)
+            answered = connection.makefile("rb").read() == b"taken\ndone\n"
+        yield Finding("service", answered, "answers" if answered else "gives no sense", hint)
+    except OSError as error:
+        yield Finding("service", False, f"{path}: {error.strerror or error}", hint)

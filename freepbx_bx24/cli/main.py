@@ -1,0 +1,47 @@
+"""The command line: finds the verb, prints errors with their hints, sets the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from typing import Sequence
+
+from .. import __version__
+from ..errors import Bx24Error, ConfigurationError
+
+# Verb: (module of this package, what it does). A module has `add_arguments(parser)` and `run(options) -> exit code`.
+VERBS = {
+    "serve": ("serve", "run the service in the foreground"),
+    "check": ("check", "say what is wrong, where, and what to type"),
+    "off": ("switch", "leave all calls alone from the next one on, also with the service dead"),
+    "on": ("switch", "register calls again"),
+    "sandbox": ("sandbox", "a Bitrix24 portal to try things against"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code: 0 done, 1 something is wrong, 2 the command line is."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="bx24", description="FreePBX and Asterisk calls in Bitrix24.")
+    parser.add_argument("--version", action="version", version=f"bx24 {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, (module, text) in VERBS.items():
+        verb_parser = verbs.add_parser(verb, help=text, description=text)
+        if given[:1] == [verb]:  # only the verb that runs is imported: `bx24 check` needs no web server
+            importlib.import_module(f".{module}", __package__).add_arguments(verb_parser)
+    options = parser.parse_args(given)
+    try:
+        return int(importlib.import_module(f".{VERBS[options.verb][0]}", __package__).run(options))
+    except ConfigurationError as error:
+        print("\n".join(error.problems), file=sys.stderr)
+        print(error.hint, file=sys.stderr)
+    except Bx24Error as error:
+        print(f"{error}\n{error.hint}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

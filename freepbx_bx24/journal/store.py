@@ -1,0 +1,263 @@
+"""The journal's SQLite file: calls and deliveries, written by the one process that holds its lock."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Iterator
+
+from ..call import Outcome, Registration
+from ..errors import JournalError
+from . import records
+from .records import DONE, DUE, FINISH, PARKED, REGISTER, Delivery, Entry, Registered
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE calls (
+    uniqueid TEXT PRIMARY KEY,
+    linkedid TEXT NOT NULL,
+    external_id TEXT NOT NULL,
+    direction TEXT NOT NULL,
+    number TEXT NOT NULL,
+    line TEXT NOT NULL,
+    started TEXT NOT NULL,
+    registration TEXT NOT NULL,
+    call_id TEXT,
+    registered TEXT,
+    outcome TEXT,
+    finished INTEGER NOT NULL DEFAULT 0,
+    written REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX calls_by_age ON calls (written);
+CREATE TABLE deliveries (
+    uniqueid TEXT NOT NULL REFERENCES calls ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    due REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    last_error TEXT NOT NULL DEFAULT '',
+    state TEXT NOT NULL DEFAULT 'due',
+    PRIMARY KEY (uniqueid, kind)
+) WITHOUT ROWID;
+CREATE INDEX deliveries_due ON deliveries (state, due);
+"""
+_DELIVERY_FIELDS = "uniqueid, kind, due, attempts, last_error, state"
+
+
+class Journal:
+    """Calls and deliveries. One thread at a time may use an object; another process can't open the same folder.
+
+    :param folder: the state folder; the file is `journal.sqlite`, the lock `journal.lock`.
+    :raises JournalError: where the folder can't be written or another process holds the lock.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._lock = _take_lock(folder / "journal.lock")
+        try:
+            self._database = sqlite3.connect(
+                str(folder / "journal.sqlite"), isolation_level=None, check_same_thread=False, timeout=5
+            )
+            # FULL: a call that was acknowledged survives a power cut; WAL: readers never hold the writer up.
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+                self._database.execute(f"PRAGMA {pragma}")
+            self._migrate()
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal in {folder} can't be opened: {error}") from error
+
+    def close(self) -> None:
+        """Close the file and let go of the lock."""
+        self._database.close()
+        os.close(self._lock)
+
+    def begin(self, registration: Registration, due: float) -> bool:
+        """Write a call down with its registration owed from `due` on; False where the call is known already."""
+        with self._transaction() as database:
+            added = database.execute(
+                "INSERT OR IGNORE INTO calls (uniqueid, linkedid, external_id, direction, number, line, started,"
+                " registration, written) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    registration.uniqueid,
+                    registration.linkedid,
+                    registration.external_id,
+                    registration.direction,
+                    registration.number,
+                    registration.line,
+                    registration.started.isoformat(),
+                    records.registration_to_text(registration),
+                    time.time(),
+                ),
+            ).rowcount
+            if added:
+                self._owe(database, registration.uniqueid, REGISTER, due)
+        return bool(added)
+
+    def registered(self, uniqueid: str, answer: Registered) -> None:
+        """The portal has the call: keep its answer, nothing more is owed for register."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE calls SET call_id = ?, registered = ? WHERE uniqueid = ?",
+                (answer.call_id, records.registered_to_text(answer), uniqueid),
+            )
+            self._settle(database, uniqueid, REGISTER, DONE, "")
+
+    def unregistered(self, uniqueid: str, due: float) -> None:
+        """The portal lost the call: its registration is owed again."""
+        with self._transaction() as database:
+            database.execute("UPDATE calls SET call_id = NULL, registered = NULL WHERE uniqueid = ?", (uniqueid,))
+            database.execute(
+                "UPDATE deliveries SET state = ?, due = ? WHERE uniqueid = ? AND kind = ?",
+                (DUE, due, uniqueid, REGISTER),
+            )
+
+    def ended(self, outcome: Outcome, due: float) -> bool:
+        """Write down how a call ended, its finish owed from `due` on; False where that is known already."""
+        with self._transaction() as database:
+            changed = database.execute(
+                "UPDATE calls SET outcome = ? WHERE uniqueid = ? AND outcome IS NULL",
+                (records.outcome_to_text(outcome), outcome.uniqueid),
+            ).rowcount
+            if changed:
+                self._owe(database, outcome.uniqueid, FINISH, due)
+        return bool(changed)
+
+    def finished(self, uniqueid: str) -> None:
+        """The portal knows how the call ended: nothing more is owed."""
+        with self._transaction() as database:
+            database.execute("UPDATE calls SET finished = 1 WHERE uniqueid = ?", (uniqueid,))
+            self._settle(database, uniqueid, FINISH, DONE, "")
+
+    def postpone(self, uniqueid: str, kind: str, due: float, error: str) -> None:
+        """A delivery failed and is tried again from `due` on."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE deliveries SET due = ?, last_error = ?, attempts = attempts + 1"
+                " WHERE uniqueid = ? AND kind = ? AND state = ?",
+                (due, error, uniqueid, kind, DUE),
+            )
+
+    def park(self, uniqueid: str, kind: str, error: str) -> None:
+        """A delivery can't succeed by being repeated: kept for a human, with its reason."""
+        with self._transaction() as database:
+            self._settle(database, uniqueid, kind, PARKED, error)
+
+    def entry(self, uniqueid: str) -> Entry | None:
+        """What is known of a call."""
+        row = self._database.execute(
+            "SELECT registration, registered, outcome, finished FROM calls WHERE uniqueid = ?", (uniqueid,)
+        ).fetchone()
+        if row is None:
+            return None
+        registration, registered, outcome, finished = row
+        return Entry(
+            records.registration_from_text(registration),
+            records.registered_from_text(registered) if registered else None,
+            records.outcome_from_text(outcome) if outcome else None,
+            bool(finished),
+        )
+
+    def next_due(self, now: float) -> Delivery | None:
+        """The delivery to make next: registers first, then by time; a finish only once its call is registered."""
+        row = self._database.execute(
+            f"SELECT {_DELIVERY_FIELDS} FROM deliveries AS wanted WHERE state = ? AND due <= ? AND (kind = ? OR EXISTS ("
+            "SELECT 1 FROM calls WHERE calls.uniqueid = wanted.uniqueid AND call_id IS NOT NULL))"
+            " ORDER BY kind = ? DESC, due LIMIT 1",
+            (DUE, now, REGISTER, REGISTER),
+        ).fetchone()
+        return Delivery(*row) if row else None
+
+    def earliest_due(self) -> float | None:
+        """When the next delivery falls due (wall clock seconds), or None where nothing is owed."""
+        row = self._database.execute("SELECT min(due) FROM deliveries WHERE state = ?", (DUE,)).fetchone()
+        return None if row is None or row[0] is None else float(row[0])
+
+    def owed(self) -> list[Delivery]:
+        """All that is still owed or parked, the oldest first."""
+        rows = self._database.execute(
+            f"SELECT {_DELIVERY_FIELDS} FROM deliveries WHERE state != ? ORDER BY due", (DONE,)
+        ).fetchall()
+        return [Delivery(*row) for row in rows]
+
+    def prune(self, before: float, most: int = 200) -> int:
+        """Forget finished calls written before that time, a few at once; returns how many went."""
+        with self._transaction() as database:
+            return database.execute(
+                "DELETE FROM calls WHERE uniqueid IN (SELECT uniqueid FROM calls WHERE written < ? AND finished = 1"
+                " LIMIT ?)",
+                (before, most),
+            ).rowcount
+
+    def _owe(self, database: sqlite3.Connection, uniqueid: str, kind: str, due: float) -> None:
+        database.execute(
+            "INSERT OR IGNORE INTO deliveries (uniqueid, kind, due) VALUES (?, ?, ?)", (uniqueid, kind, due)
+        )
+
+    def _settle(self, database: sqlite3.Connection, uniqueid: str, kind: str, state: str, error: str) -> None:
+        database.execute(
+            "UPDATE deliveries SET state = ?, last_error = ?, attempts = attempts + 1 WHERE uniqueid = ? AND kind = ?",
+            (state, error, uniqueid, kind),
+        )
+
+    def _migrate(self) -> None:
+        version = self._database.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise JournalError(
+                f"the journal was written by a newer version (schema {version}, this one knows {SCHEMA_VERSION})",
+                "Install that version again, or move journal.sqlite away.",
+            )
+        if version == 0:
+            self._database.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._database)
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE to COMMIT; rolled back where anything is raised, and SQLite's errors become ours."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self.database = database
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            self.database.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal can't be written: {error}") from error
+        return self.database
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            self.database.execute("COMMIT" if kind is None else "ROLLBACK")
+        except sqlite3.Error as failure:
+            if self.database.in_transaction:
+                self.database.execute("ROLLBACK")
+            if kind is None:
+                raise JournalError(f"the journal can't be written: {failure}") from failure
+        if isinstance(error, sqlite3.Error):
+            raise JournalError(f"the journal can't be written: {error}") from error
+
+
+def _take_lock(path: Path) -> int:
+    """The one writer's lock: a lock on a file, which the kernel drops with the process, never a pid to guess by."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise JournalError(f"{path} can't be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise JournalError(
+            f"another process holds {path}", "`bx24 serve` runs already: see `systemctl status freepbx-bx24`."
+        ) from None
+    return descriptor
+
+
+def intake_files(folder: Path) -> Iterator[Path]:
+    """What AGI scripts left while no service could answer them, in the order of writing."""
+    try:
+        names = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return
+    yield from names

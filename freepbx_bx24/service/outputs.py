@@ -1,0 +1,31 @@
+"""The channel variables that register leaves for the dialplan."""
+
+from __future__ import annotations
+
+from ..journal.records import Registered
+from ..pbx.agi import Conversation
+
+REGISTERED = "REGISTERED"
+PENDING = "PENDING"
+SKIPPED = "SKIPPED"
+FAILED = "FAILED"
+
+
+def tell(conversation: Conversation, status: str, reason: str = "", registered: Registered | None = None) -> None:
+    """Set every output variable, the empty ones too: a leg may have inherited those of another call.
+
+    BX24_STATUS goes last: where it is set, the others are.
+
+    :raises ChannelError: where the channel or the guard is gone.
+    """
+    entity = registered.entity if registered else None
+    values = {
+        "REASON": reason,
+        "CALL_ID": registered.call_id if registered else "",
+        "CRM_ENTITY_TYPE": entity.type if entity else "",
+        "CRM_ENTITY_ID": str(entity.id) if entity else "",
+        "CRM_CREATED_LEAD": str(registered.created_lead) if registered and registered.created_lead else "",
+        "STATUS": status,
+    }
+    for name, value in values.items():
+        conversation.set_output(name, value)

@@ -1,0 +1,115 @@
+"""Answers a register frame: decides, asks the portal within the caller's budget, sets the variables."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
+
+from ..call import Person, Registration
+from ..errors import ChannelError, PortalError
+from ..journal.records import Entry, Registered
+from ..pbx import frame as frames
+from ..pbx.agi import Conversation, harmless
+from ..policy import Skip, decide_registration
+from . import outputs, portal_calls
+from .runtime import Runtime
+
+LOG = logging.getLogger("bx24.register")
+LEAVE_SECONDS = 0.03  # kept of the budget for setting the variables before the guard leaves
+RETRY_SECONDS = 2.0
+
+
+def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) -> None:
+    """Register the call of a frame. Whatever the portal does, the dialplan hears of it before the deadline."""
+    decision = decide_registration(runtime.settings.rules, frames.beginning(frame))
+    if isinstance(decision, Registration):
+        decision = _known_person_or_skip(runtime, decision)
+    if isinstance(decision, Skip):
+        LOG.info("%s: left out: %s", frame.uniqueid, decision.why)
+        _tell(conversation, frame, outputs.SKIPPED, decision.why)
+        return
+    now = time.time()
+    # Not due before the live attempt has had its time: the delivery must not do the same beside it.
+    runtime.write(lambda journal: journal.begin(decision, now + runtime.request_seconds + 5)).add_done_callback(
+        lambda future: _keep_unwritten(runtime, decision, future)
+    )
+    remaining = frame.deadline - LEAVE_SECONDS - time.monotonic()
+    if runtime.breaker.open or remaining <= 0:
+        retry_later(runtime, decision.uniqueid, "the portal is not answering")
+        _tell(conversation, frame, outputs.PENDING, "the portal is not answering: registered later")
+        return
+    attempt = runtime.portal_threads.submit(_attempt, runtime, decision)
+    try:
+        registered = attempt.result(timeout=remaining)
+    except FutureTimeout:
+        if attempt.cancel():
+            retry_later(runtime, decision.uniqueid, "every connection to the portal was busy")
+        _count_failure(runtime)
+        _tell(conversation, frame, outputs.PENDING, "the portal did not answer in time: registered later")
+    except PortalError as error:
+        _count_failure(runtime)
+        status = outputs.PENDING if error.retryable else outputs.FAILED
+        _tell(conversation, frame, status, harmless(error.message))
+    else:
+        if runtime.breaker.answered():
+            LOG.info("the portal answers in time again")
+        _tell(conversation, frame, outputs.REGISTERED, "", registered)
+
+
+def retry_later(runtime: Runtime, uniqueid: str, why: str) -> None:
+    """Leave a registration to the delivery, now that no live attempt is under way."""
+    due = time.time() + RETRY_SECONDS * runtime.scale
+    runtime.write(lambda journal: journal.postpone(uniqueid, "register", due, why))
+    runtime.wake.set()
+
+
+def _attempt(runtime: Runtime, registration: Registration) -> Registered:
+    """One live request; its answer is kept whether or not somebody still waits for it."""
+    uniqueid = registration.uniqueid
+    try:
+        registered = portal_calls.register(runtime.client, runtime.directory, registration, runtime.request_seconds)
+    except PortalError as error:
+        LOG.warning("%s: register failed: %s", uniqueid, error)
+        retry_later(runtime, uniqueid, error.message)
+        raise
+    LOG.info("%s: registered as %s", uniqueid, registered.call_id)
+    unwritten = runtime.unwritten.get(uniqueid)
+    if unwritten is not None:
+        runtime.unwritten[uniqueid] = replace(unwritten, registered=registered)
+    runtime.write(lambda journal: journal.registered(uniqueid, registered))
+    runtime.wake.set()
+    return registered
+
+
+def _keep_unwritten(runtime: Runtime, registration: Registration, future: Future[bool]) -> None:
+    """The journal can't be written (disk full): remember the call, so that its finish can be tried directly."""
+    if future.exception() is not None:
+        runtime.unwritten.setdefault(registration.uniqueid, Entry(registration))
+
+
+def _known_person_or_skip(runtime: Runtime, registration: Registration) -> Registration | Skip:
+    """`people_not_in_portal: skip` leaves out the calls of phones whose owner the CRM does not have."""
+    rules, directory = runtime.settings.rules, runtime.directory
+    person: Person = registration.people[0]
+    if rules.people_not_in_portal == "skip" and directory.loaded and not person.user_id:
+        if not directory.user_id(person):
+            return Skip(f"extension {person.extension} has nobody in the portal")
+    return registration
+
+
+def _count_failure(runtime: Runtime) -> None:
+    if runtime.breaker.failed():
+        LOG.warning("the portal failed three callers in a row: callers no longer wait until it answers in time")
+
+
+def _tell(
+    conversation: Conversation, frame: frames.Frame, status: str, reason: str, registered: Registered | None = None
+) -> None:
+    """Set the variables; a channel that is gone is no trouble, the hangup handler finishes the call."""
+    try:
+        outputs.tell(conversation, status, reason, registered)
+    except ChannelError as error:
+        LOG.info("%s: %s", frame.uniqueid, error)

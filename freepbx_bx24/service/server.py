@@ -1,0 +1,125 @@
+"""The AGI server: one conversation with one guard at a time per thread, on a unix socket that only Asterisk may use."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ..errors import Bx24Error, ChannelError, ServiceError
+from ..pbx import frame as frames
+from ..pbx.agi import Conversation
+from . import finish, register
+from .runtime import Runtime
+
+LOG = logging.getLogger("bx24.server")
+
+CONVERSATIONS = 64  # at once; what is beyond that is refused at once and registered later
+BACKLOG = 1024
+FRAME_SECONDS = 1.0
+PING = b"kind=ping\0\0"
+
+
+class Server(threading.Thread):
+    """Listens on the socket and hands each connection to a worker.
+
+    :param path: of the socket; made 0660. Whoever holds the journal's lock may replace a stale one.
+    :raises ServiceError: where the socket can't be made.
+    """
+
+    def __init__(self, runtime: Runtime, path: Path) -> None:
+        super().__init__(name="server", daemon=True)
+        self.runtime = runtime
+        self.workers = ThreadPoolExecutor(CONVERSATIONS, thread_name_prefix="agi")
+        self.free = threading.Semaphore(CONVERSATIONS)
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            path.unlink(missing_ok=True)
+            self.listener.bind(str(path))
+            path.chmod(0o660)
+            self.listener.listen(BACKLOG)
+        except OSError as error:
+            raise ServiceError(f"{path}: {error.strerror}") from error
+
+    def run(self) -> None:
+        """Accept until the listener is closed."""
+        while not self.runtime.stopping.is_set():
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                if self.runtime.stopping.is_set():
+                    return
+                LOG.exception("accepting an AGI script failed")
+                time.sleep(0.1)
+                continue
+            if not self.free.acquire(blocking=False):
+                LOG.warning("%d AGI scripts at once: one more is registered later", CONVERSATIONS)
+                connection.close()
+                continue
+            self.workers.submit(self._work, connection)
+
+    def stop(self) -> None:
+        """Take no more connections; those under way end by their deadlines."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.workers.shutdown(wait=True)
+
+    def _work(self, connection: socket.socket) -> None:
+        try:
+            with connection:
+                connection.settimeout(FRAME_SECONDS)
+                serve(self.runtime, connection)
+        except (ChannelError, OSError) as error:
+            LOG.info("an AGI script left: %s", error)
+        except Bx24Error as error:
+            LOG.error("%s %s", error, error.hint)
+        except Exception:
+            LOG.exception("an AGI conversation failed in an unforeseen way")
+        finally:
+            self.free.release()
+
+
+def serve(runtime: Runtime, connection: socket.socket) -> None:
+    """One conversation: check who it is, say `taken`, work, say `done`.
+
+    :raises ChannelError, OSError: where the guard is not ours, made no sense or is gone.
+    """
+    _check_peer(connection)
+    data = _read_frame(connection)
+    if data == PING:
+        connection.sendall(b"taken\ndone\n")
+        return
+    frame = frames.parse(data)
+    if time.monotonic() >= frame.deadline:
+        raise ChannelError(f"{frame.uniqueid}: came too late to be worked on")
+    connection.sendall(b"taken\n")  # fails where the guard has given up meanwhile: then nothing is worked on
+    if frame.kind == frames.REGISTER:
+        connection.settimeout(max(frame.deadline - time.monotonic(), 0.01) + 1)
+        with connection.makefile("r", newline="\n", errors="replace") as reader, connection.makefile("w") as writer:
+            register.handle(runtime, frame, Conversation(reader, writer))
+    else:
+        finish.handle(runtime, frame)
+    connection.sendall(b"done\n")
+
+
+def _read_frame(connection: socket.socket) -> bytes:
+    data = b""
+    while not data.endswith(b"\0\0"):
+        received = connection.recv(65536)
+        if not received or len(data) > frames.LONGEST:
+            raise ChannelError(f"a frame of {len(data)} bytes is cut or too long")
+        data += received
+    return data
+
+
+def _check_peer(connection: socket.socket) -> None:
+    """Only our own user and root may speak to us, whatever the socket's folder allows."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, user, _ = struct.unpack("3i", credentials)
+    if user not in (0, os.geteuid()):
+        raise ChannelError(f"user {user} may not speak to the service")

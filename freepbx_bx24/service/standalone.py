@@ -1,0 +1,190 @@
+"""Answers one frame without the service: in a child of the AGI script, which imports the rest only then."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import socket
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from ..bitrix24.client import Client
+from ..bitrix24.directory import Directory
+from ..call import Registration
+from ..errors import Bx24Error, ChannelError, ConfigurationError, PortalError
+from ..journal import records
+from ..journal.records import Entry, Registered
+from ..journal.store import intake_files
+from ..log import log_to_file
+from ..pbx import frame as frames
+from ..pbx.agi import Conversation, harmless
+from ..policy import Skip, decide_outcome, decide_registration
+from ..settings import Settings, load
+from . import outputs, portal_calls
+from .finish import rebuilt_registration
+from .intake import FRAME, RESULT
+from .runtime import DIRECTORY_FILE
+
+LOG = logging.getLogger("bx24.standalone")
+REQUEST_SECONDS = 15.0
+
+
+class Note:
+    """An intake file of ours, locked while we work on it: the service leaves it alone until we are through or dead.
+
+    A state folder that can't be written is said once; the call goes on without the note.
+    """
+
+    def __init__(self, frame: frames.Frame, data: bytes) -> None:
+        folder = Path(frame.fields.get("state") or "/var/lib/freepbx-bx24") / "intake"
+        name = f"{time.time_ns()}-{frame.kind}-{frame.uniqueid}"
+        self.path = folder / (name + FRAME)
+        self.descriptor = -1
+        hidden = folder / ("." + name)
+        try:
+            self.descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+            _write_all(self.descriptor, data)
+            hidden.rename(self.path)
+        except OSError as error:
+            LOG.warning("%s: can't be written down for later: %s", frame.uniqueid, error.strerror)
+
+    def result(self, entry: Entry) -> None:
+        """Replace the frame by what became of it."""
+        if self.descriptor < 0:
+            return
+        data = {
+            "registration": records.registration_to_text(entry.registration),
+            "registered": records.registered_to_text(entry.registered) if entry.registered else None,
+            "outcome": records.outcome_to_text(entry.outcome) if entry.outcome else None,
+            "finished": entry.finished,
+        }
+        hidden = self.path.parent / ("." + self.path.name)
+        try:
+            descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+            _write_all(descriptor, json.dumps(data, ensure_ascii=False).encode())
+            os.close(descriptor)
+            hidden.rename(self.path.with_suffix(RESULT))
+            self.drop()
+        except OSError as error:
+            LOG.warning("%s: the result can't be written down: %s", entry.uniqueid, error.strerror)
+
+    def drop(self) -> None:
+        """The call is left out: nothing to keep."""
+        self.path.unlink(missing_ok=True)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    if os.write(descriptor, data) != len(data):
+        raise OSError(28, "No space left on device")
+    os.fsync(descriptor)
+
+
+def answer(data: bytes, descriptor: int) -> None:
+    """Answer the frame over the socket as the service would, and end; what fails is one line of the log."""
+    with socket.socket(fileno=descriptor) as connection:
+        connection.settimeout(10)
+        try:
+            frame = frames.parse(data)
+            log_to_file(frame.fields.get("log", ""))
+            conversation = Conversation(connection.makefile("r", newline="\n"), connection.makefile("w"))
+            HANDLERS[frame.kind](frame, data, conversation)
+            connection.sendall(b"done\n")
+        except OSError:
+            pass  # the guard has left at its deadline; what had to be kept is written down
+        except Exception as error:
+            LOG.exception("this call could not be handled: %s", error)
+            raise
+
+
+def _register(frame: frames.Frame, data: bytes, conversation: Conversation) -> None:
+    note = Note(frame, data)
+    try:
+        settings = load()
+    except ConfigurationError as error:
+        LOG.error("%s: the configuration can't be used: %s", frame.uniqueid, error)
+        outputs.tell(conversation, outputs.FAILED, "the configuration can't be used: run bx24 check")
+        return
+    decision = decide_registration(settings.rules, frames.beginning(frame))
+    if isinstance(decision, Skip):
+        note.drop()
+        outputs.tell(conversation, outputs.SKIPPED, decision.why)
+        return
+    try:
+        client, directory = _portal(settings, frame)
+        registered = portal_calls.register(client, directory, decision, REQUEST_SECONDS)
+    except PortalError as error:
+        LOG.warning("%s: register failed: %s", frame.uniqueid, error)
+        _tell(conversation, outputs.PENDING if error.retryable else outputs.FAILED, harmless(error.message), None)
+        return
+    LOG.info("%s: registered as %s without the service", frame.uniqueid, registered.call_id)
+    note.result(Entry(decision, registered))
+    _tell(conversation, outputs.REGISTERED, "", registered)
+
+
+def _tell(conversation: Conversation, status: str, reason: str, registered: Registered | None) -> None:
+    try:
+        outputs.tell(conversation, status, reason, registered)
+    except ChannelError as error:
+        LOG.info("%s", error)
+
+
+def _finish(frame: frames.Frame, data: bytes, conversation: Conversation) -> None:
+    note = Note(frame, data)
+    try:
+        settings = load()
+        entry = _what_register_left(settings, frame)
+        if entry is None:
+            note.drop()
+            return
+        outcome = decide_outcome(settings.rules, entry.registration, frames.ending(frame))
+        client, directory = _portal(settings, frame)
+        registered = entry.registered or portal_calls.register(
+            client, directory, replace(entry.registration, show=False), REQUEST_SECONDS
+        )
+        finished = portal_calls.finish_and_settle(client, directory, registered, outcome, REQUEST_SECONDS)
+    except Bx24Error as error:
+        LOG.warning("%s: finish is left to the service: %s", frame.uniqueid, error)
+        return
+    LOG.info("%s: finished without the service: %s, %d s", frame.uniqueid, outcome.status_code, outcome.talk_seconds)
+    note.result(Entry(entry.registration, registered, outcome, finished))
+
+
+def _what_register_left(settings: Settings, frame: frames.Frame) -> Entry | None:
+    """The call as register left it: its result, else its frame, else what finish knows; None: it is left out."""
+    for path in intake_files(Path(frame.fields.get("state") or "/var/lib/freepbx-bx24") / "intake"):
+        if not path.stem.endswith(f"-{frames.REGISTER}-{frame.uniqueid}"):
+            continue
+        try:
+            data = path.read_bytes()
+            if path.suffix == RESULT:
+                result = json.loads(data)
+                return Entry(
+                    records.registration_from_text(result["registration"]),
+                    records.registered_from_text(result["registered"]),
+                )
+            if path.suffix == FRAME:
+                decision = decide_registration(settings.rules, frames.beginning(frames.parse(data)))
+                return Entry(decision) if isinstance(decision, Registration) else None
+        except (OSError, ValueError, KeyError, TypeError, ChannelError) as error:
+            LOG.warning("%s can't be used: %s", path.name, error)
+    rebuilt = rebuilt_registration(settings.rules, frame)
+    if isinstance(rebuilt, Skip):
+        return None
+    call_id = frame.fact("call_id")
+    return Entry(rebuilt, Registered(call_id) if call_id else None)
+
+
+def _portal(settings: Settings, frame: frames.Frame) -> tuple[Client, Directory]:
+    """A client, and the employees as the service last read them; without that list the portal is asked by extension."""
+    try:
+        directory = Directory.from_json((Path(frame.fields.get("state", "")) / DIRECTORY_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        directory = Directory()
+    return Client(settings.portal.webhook_url, settings.portal.ca_bundle), directory
+
+
+HANDLERS = {frames.REGISTER: _register, frames.FINISH: _finish}

@@ -1,0 +1,117 @@
+"""A real `bx24 serve` process against the sandbox portal, in folders of the test's own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+from freepbx_bx24.sandbox.portal import Portal
+
+from .agi_script import REPOSITORY, AgiRun, make_directories, run_script
+
+YAML = """\
+portal: {{webhook_file: {webhook}}}
+country: RU
+default_person: 101
+default_line: "+74957770000"
+pbx_id: pbx-test
+wait: {{in: {wait}, out: {wait}}}
+lines:
+  "+74957770101": {{name: Sales, person: 102}}
+"""
+
+
+class RunningService:
+    """Folders, YAML, portal and the service's process; the guard runs against it with `register` and `finish`."""
+
+    def __init__(self, directory: Path, portal: Portal, wait: float = 2.0) -> None:
+        self.directory = make_directories(directory)
+        self.portal = portal
+        self.yaml = directory / "freepbx_bx24.yaml"
+        self.write_yaml(portal.webhook_url, wait)
+        self.environment = {
+            "BX24_CONFIG": str(self.yaml),
+            "BX24_RUN_DIR": str(directory / "run"),
+            "BX24_STATE_DIR": str(directory / "state"),
+            "BX24_LOG": str(directory / "log"),
+            "BX24_TEST_TIME_SCALE": "0.05",
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def write_yaml(self, webhook_url: str, wait: float = 2.0) -> None:
+        webhook = self.directory / "webhook"
+        webhook.write_text(webhook_url + "\n")
+        webhook.chmod(0o600)
+        self.yaml.write_text(YAML.format(webhook=webhook, wait=wait))
+        self.yaml.chmod(0o600)
+
+    def start(self) -> RunningService:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "freepbx_bx24.cli.main", "serve"],
+            cwd=REPOSITORY,
+            env={**os.environ, **self.environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(self.answers, 20, self.log)
+        return self
+
+    def answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(1)
+            try:
+                connection.connect(str(self.directory / "run" / "agi.sock"))
+                connection.sendall(b"kind=ping\0\0")
+                return connection.makefile("rb").read() == b"taken\ndone\n"
+            except OSError:
+                return False
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        if self.process is None:
+            return 0
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        self.process = None
+        return code
+
+    def signal(self, number: int) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def register(self, uniqueid: str = "1790000120.77", **options: Any) -> AgiRun:
+        return run_script(
+            "register", self.directory, uniqueid=uniqueid, process_environment=self.environment, **options
+        )
+
+    def finish(self, uniqueid: str = "1790000120.77", **options: Any) -> AgiRun:
+        options.setdefault("arguments", ("in",))
+        return run_script("finish", self.directory, uniqueid=uniqueid, process_environment=self.environment, **options)
+
+    def calls(self) -> list[dict[str, Any]]:
+        calls: list[dict[str, Any]] = self.portal.ledger()["calls"]
+        return calls
+
+    def wait_for_calls(self, number: int = 1, state: str = "finished", seconds: float = 15.0) -> list[dict[str, Any]]:
+        wait_until(lambda: sum(call["state"] == state for call in self.calls()) >= number, seconds, self.log)
+        return [call for call in self.calls() if call["state"] == state]
+
+    def log(self) -> str:
+        path = self.directory / "log"
+        return path.read_text() if path.exists() else "no log"
+
+
+def wait_until(true: Callable[[], bool], seconds: float, explain: Callable[[], str] = lambda: "") -> None:
+    """Poll until it is true.
+
+    :raises AssertionError: where it is not in time, with the explanation.
+    """
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds} s\n{explain()}"
+        time.sleep(0.02)

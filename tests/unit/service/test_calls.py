@@ -1,0 +1,182 @@
+"""From AGI script to portal, with and without the service: real processes, a real HTTP portal, no Asterisk."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from freepbx_bx24.sandbox.portal import Portal
+from tests.support.agi_script import intake
+from tests.support.running_service import RunningService, wait_until
+
+ANSWERED = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "35", "DIALEDPEERNUMBER": "101/sip:101@127.0.0.1"}
+
+
+@pytest.fixture
+def portal() -> Iterator[Portal]:
+    with Portal() as one:
+        yield one
+
+
+@pytest.fixture
+def service(portal: Portal, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    one = RunningService(tmp_path_factory.mktemp("s"), portal)
+    yield one
+    if one.process is not None:
+        one.process.kill()
+        one.process.wait()
+
+
+def test_an_answered_inbound_call_is_registered_while_it_waits_and_finished_with_who_talked(
+    service: RunningService,
+) -> None:
+    service.start()
+    run = service.register(environment={"callerid": "84951234567"})
+    assert run.variables["BX24_STATUS"] == "REGISTERED"
+    assert run.variables["BX24_CALL_ID"].startswith("externalCall.")
+    assert (run.variables["BX24_CRM_ENTITY_TYPE"], run.variables["BX24_CRM_ENTITY_ID"]) == ("CONTACT", "42")
+    assert run.variables["BX24_REASON"] == ""
+    service.finish(variables=ANSWERED)
+    (call,) = service.wait_for_calls()
+    assert call["EXTERNAL_CALL_ID"] == "pbx-test-1790000120.77"
+    assert call["PHONE_NUMBER"] == "+74951234567"
+    assert call["LINE_NUMBER"] == "+74957770101"
+    assert (call["CALL_DURATION"], call["STATUS_CODE"]) == (35, "200")
+
+
+def test_without_the_service_the_script_does_the_same_by_itself(service: RunningService) -> None:
+    run = service.register(environment={"callerid": "84951234567"})
+    assert run.variables["BX24_STATUS"] == "REGISTERED", service.log()
+    service.finish(variables=ANSWERED)
+    (call,) = service.wait_for_calls()
+    assert (call["CALL_DURATION"], call["STATUS_CODE"]) == (35, "200")
+
+
+def test_what_scripts_did_alone_is_taken_in_by_the_next_service_and_not_told_twice(service: RunningService) -> None:
+    service.register()
+    service.finish(variables=ANSWERED)
+    service.wait_for_calls()
+    wait_until(lambda: len(intake(service.directory, 0.1)) == 2, 5, service.log)
+    service.start()
+    wait_until(lambda: intake(service.directory, 0.1) == [], 5, service.log)
+    time.sleep(0.5)
+    assert len(service.calls()) == 1
+    methods = [request["method"].lower() for request in service.portal.ledger()["requests"]]
+    assert methods.count("telephony.externalcall.register") == 1
+    assert methods.count("telephony.externalcall.finish") == 1
+
+
+def test_a_call_whose_portal_was_slow_is_pending_and_registered_once_all_the_same(
+    portal: Portal, service: RunningService
+) -> None:
+    service.write_yaml(portal.webhook_url, wait=0.5)
+    service.start()
+    portal.delay_seconds["telephony.externalcall.register"] = 1.0
+    run = service.register()
+    assert run.variables["BX24_STATUS"] == "PENDING"
+    assert run.seconds < 1.0
+    portal.delay_seconds.clear()
+    service.finish()
+    (call,) = service.wait_for_calls()
+    assert (call["STATUS_CODE"], call["missed"]) == ("304", True)
+    assert len(service.calls()) == 1
+
+
+def test_calls_of_an_outage_are_registered_and_finished_after_it(portal: Portal, service: RunningService) -> None:
+    service.start()
+    port = int(portal.url.rsplit(":", 1)[1])
+    portal.stop()
+    for number in range(5):
+        assert service.register(f"179000012{number}.77").variables["BX24_STATUS"] == "PENDING"
+        service.finish(f"179000012{number}.77", variables=ANSWERED)
+    with Portal(port=port, webhook_secret=portal.webhook_url.split("/")[-2]) as again:
+        service.portal = again
+        assert len(service.wait_for_calls(5, seconds=30)) == 5
+        assert len(service.calls()) == 5
+
+
+def test_the_fourth_caller_of_an_outage_does_not_wait(portal: Portal, service: RunningService) -> None:
+    service.write_yaml(portal.webhook_url, wait=0.4)
+    service.start()
+    portal.delay_seconds["telephony.externalcall.register"] = 5.0
+    waits = [service.register(f"179000012{number}.77").seconds for number in range(4)]
+    assert min(waits[:3]) > 0.3
+    assert waits[3] < 0.2
+
+
+def test_a_service_killed_in_mid_call_finishes_it_after_its_restart(service: RunningService) -> None:
+    service.start()
+    first = service.register()
+    service.stop(signal.SIGKILL)
+    service.start()
+    service.finish(variables=ANSWERED)
+    (call,) = service.wait_for_calls()
+    assert call["CALL_ID"] == first.variables["BX24_CALL_ID"]
+
+
+def test_a_stopped_service_holds_no_caller_and_loses_no_call(service: RunningService) -> None:
+    service.start()
+    service.signal(signal.SIGSTOP)
+    run = service.register()
+    assert run.variables["BX24_STATUS"] == "PENDING"
+    assert run.seconds < 0.8
+    service.signal(signal.SIGCONT)
+    service.finish(variables=ANSWERED)
+    service.wait_for_calls()
+    assert len(service.calls()) == 1
+
+
+def test_a_broken_yaml_fails_the_register_and_one_log_line_says_why(service: RunningService) -> None:
+    service.yaml.write_text("portal: [\n")
+    run = service.register()
+    assert run.variables["BX24_STATUS"] == "FAILED"
+    assert len([line for line in service.log().splitlines() if "configuration" in line]) == 1
+
+
+def test_a_broken_yaml_at_reload_keeps_the_old_settings_and_says_so(service: RunningService) -> None:
+    service.start()
+    service.yaml.write_text("portal: [\n")
+    service.signal(signal.SIGHUP)
+    wait_until(lambda: "the old one stays in force" in service.log(), 5, service.log)
+    assert service.register().variables["BX24_STATUS"] == "REGISTERED"
+
+
+def test_an_anonymous_caller_is_left_out_with_a_reason(service: RunningService) -> None:
+    service.start()
+    run = service.register(environment={"callerid": "anonymous"})
+    assert run.variables["BX24_STATUS"] == "SKIPPED"
+    assert "hides" in run.variables["BX24_REASON"]
+    assert service.calls() == []
+
+
+def test_a_finish_whose_register_was_never_heard_of_is_rebuilt(service: RunningService) -> None:
+    service.start()
+    service.finish(variables=ANSWERED)
+    (call,) = service.wait_for_calls()
+    assert call["LINE_NUMBER"] == "+74957770101"
+    assert call["CALL_DURATION"] == 35
+
+
+def test_an_outbound_call_belongs_to_who_dialled_it(service: RunningService) -> None:
+    service.start()
+    service.register(
+        arguments=("out", "89161234567"), environment={"callerid": "74957770101"}, variables={"AMPUSER": "103"}
+    )
+    service.finish(arguments=("out",), variables={"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "12"})
+    (call,) = service.wait_for_calls()
+    assert call["direction"] == "outgoing"
+    assert call["PHONE_NUMBER"] == "+79161234567"
+    assert call["CALL_DURATION"] == 12
+
+
+def test_stops_at_once_when_told_to(service: RunningService) -> None:
+    service.start()
+    began = time.monotonic()
+    assert service.stop() == 0
+    assert time.monotonic() - began < 3
+
+
