@@ -1,0 +1,108 @@
+"""Who is calling: checks a webhook's secret or an application's token, and the scope of the method."""
+from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import dataclass, field
+
+from freepbx_bx24.sandbox.portal.errors import system_error
+from freepbx_bx24.sandbox.portal.switches import Switches
+from freepbx_bx24.sandbox.portal.world import World
+
+ALL_SCOPES = frozenset({"telephony", "user", "crm", "call"})
+
+
+@dataclass(frozen=True)
+class Presented:
+    """What a request showed: a webhook's user and secret, or a token, or nothing."""
+
+    webhook_user: int | None = None
+    webhook_secret: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+
+    @property
+    def kind(self) -> str:
+        """"webhook", "oauth" or "none"."""
+        return "webhook" if self.webhook_user is not None else "oauth" if self.token else "none"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whom the portal takes the request to be from. Webhooks have no application: `app_id` None, `app_name` None."""
+
+    user_id: int
+    app_id: str | None
+    app_name: str | None
+    scopes: frozenset[str]
+    upload_path: str = field(default="", repr=False)  # where attachRecord sends this caller to; holds the credential
+
+    @property
+    def is_webhook(self) -> bool:
+        """True for an inbound webhook."""
+        return self.app_id is None
+
+
+@dataclass
+class Token:
+    """An access token: acts as a user, for an application."""
+
+    user_id: int
+    app_id: str = "3"
+    app_name: str = "PBX bridge"
+    scopes: frozenset[str] = ALL_SCOPES
+
+
+@dataclass
+class Credentials:
+    """All keys that open this portal: secret per webhook user, and the fixed table of tokens."""
+
+    webhooks: dict[int, str] = field(default_factory=dict, repr=False)
+    tokens: dict[str, Token] = field(default_factory=dict, repr=False)
+    webhook_scopes: frozenset[str] = ALL_SCOPES
+    # Signs upload links; a link holds for the credential that asked for it.
+    signing_key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
+
+
+def identify(presented: Presented, credentials: Credentials, world: World, switches: Switches) -> Caller:
+    """The caller behind what was presented.
+
+    :raises RestError: NO_AUTH_FOUND, INVALID_CREDENTIALS, invalid_token, authorization_error, ACCESS_DENIED.
+    """
+    if presented.webhook_user is not None:
+        user_id = presented.webhook_user
+        secret = credentials.webhooks.get(user_id, "")
+        if not secret or not hmac.compare_digest(secret.encode(), presented.webhook_secret.encode()):
+            raise system_error("invalid_credentials", switches.auth_error_status)
+        if not world.active_employee(user_id):
+            raise system_error("webhook_user_dismissed", switches.auth_error_status)
+        return Caller(user_id, None, None, credentials.webhook_scopes,
+                      upload_path=f"rest/{user_id}/{secret}/upload/?")
+    if not presented.token:
+        raise system_error("no_auth")
+    # Expiry and rotation belong here: an expired token answers 401 expired_token before anything else is looked at.
+    token = credentials.tokens.get(presented.token)
+    if token is None:
+        raise system_error("invalid_token")
+    if not world.active_employee(token.user_id):
+        raise system_error("user_dismissed")
+    return Caller(token.user_id, token.app_id, token.app_name, token.scopes,
+                  upload_path=f"rest/upload.json?auth={presented.token}&")
+
+
+def check_scope(caller: Caller, scopes: frozenset[str], switches: Switches) -> None:
+    """Any one of `scopes` is enough; an empty set asks for none.
+
+    :raises RestError: insufficient_scope.
+    """
+    if scopes and not scopes & caller.scopes:
+        name = "insufficient_scope_webhook" if caller.is_webhook else "insufficient_scope"
+        raise system_error(name, switches.auth_error_status)
+
+
+def check_auth_type(caller: Caller, switches: Switches) -> None:
+    """For register, finish and the lines, which some portals keep for applications.
+
+    :raises RestError: WRONG_AUTH_TYPE.
+    """
+    if caller.is_webhook and not switches.webhook_allowed_for_register:
+        raise system_error("wrong_auth_type")

@@ -1,0 +1,30 @@
+"""Runs the portal alone, for a person: `bx24 sandbox portal --port N`."""
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+from freepbx_bx24.sandbox.portal.server import Portal
+
+
+def run_portal(port: int) -> int:
+    """Serve on 127.0.0.1 until Ctrl-C or SIGTERM; prints the addresses. Returns the exit code: 1 if the port is taken.
+
+    Call it from the main thread: it waits for signals.
+    """
+    portal = Portal(port=port)
+    try:
+        portal.start()
+    except OSError as error:
+        print(f"The sandbox portal cannot listen on port {port}: {os.strerror(error.errno or 0)}.", file=sys.stderr)
+        return 1
+    done = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: done.set())
+    print(f"Portal:  {portal.url}\nWebhook: {portal.webhook_url}\nLedger:  {portal.ledger_url}\n"
+          "Press Ctrl-C to stop.", flush=True)
+    done.wait()
+    portal.stop()
+    return 0

@@ -1,0 +1,116 @@
+"""Serves a WSGI application over HTTP/1.1 with connections that stay open, as a portal's front end does.
+
+Werkzeug's own request handler closes each connection after one answer; a client's connection pool would never show how
+it treats a warm, a stale or a cut connection.
+"""
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+IDLE_SECONDS = 75  # how long an open connection may wait for its next request
+
+
+class _Connections:
+    """The sockets in use, so that a stop can cut them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        self._closed = False
+
+    def add(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._sockets.add(connection)
+            if self._closed:
+                _cut(connection)
+
+    def discard(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._sockets.discard(connection)
+
+    def cut_all(self) -> None:
+        with self._lock:
+            self._closed = True
+            for connection in self._sockets:
+                _cut(connection)
+
+
+def _cut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # the peer was faster
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(WSGIRequestHandler):
+    connections: _Connections  # given by the class that HttpServer derives
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one segment: two would wait for each other's acknowledgement
+    disable_nagle_algorithm = True
+    timeout = IDLE_SECONDS
+
+    def setup(self) -> None:
+        super().setup()
+        self.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.connections.discard(self.connection)
+        super().finish()
+
+    def run_wsgi(self) -> None:
+        """Send the application's whole response; the application reads the whole body, or says Connection: close."""
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.wfile.flush()
+        head: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> Any:
+            head.append((status, headers))
+
+        try:
+            body = b"".join(self.server.app(self.make_environ(), start_response))
+        except ConnectionError:
+            self.close_connection = True  # the application drops this client
+            return
+        status, headers = head[-1]
+        code, _, reason = status.partition(" ")
+        self.send_response(int(code), reason)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Say nothing: requests stand in the ledger, and their paths hold the webhook's secret."""
+
+
+class HttpServer:
+    """A listening server in its own threads. Bound when made; `close` also cuts every open connection."""
+
+    def __init__(self, host: str, port: int, application: WSGIApplication) -> None:
+        """:raises OSError: the address can't be bound."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._connections = _Connections()
+        handler = type("Handler", (_Handler,), {"connections": self._connections})
+        with socket.create_server((host, port), family=family, backlog=128) as listening:
+            self.port: int = listening.getsockname()[1]
+            self._server = make_server(host, self.port, application, threaded=True, request_handler=handler,
+                                       fd=listening.fileno())
+        self._thread = threading.Thread(target=self._server.serve_forever, name=f"portal-{self.port}", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening and cut the connections; requests being worked on get no answer."""
+        # Linux wakes whoever waits on a listening socket that is shut down: no need to sit out the loop's poll.
+        self._server.socket.shutdown(socket.SHUT_RDWR)
+        self._server.shutdown()
+        self._server.server_close()
+        self._connections.cut_all()
+        self._thread.join()
