@@ -1,0 +1,72 @@
+"""Reading the small files that an admin names: each may be missing, a directory, a pipe, unreadable or endless."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import shlex
+import stat
+from pathlib import Path
+
+# What the product runs as where it is started by root (FreePBX runs Asterisk as this user).
+_USUAL_USER = "asterisk"
+
+
+class NoSuchFile(ValueError):
+    """The file is not there at all."""
+
+
+def read(path: Path, limit: int, kind: str) -> tuple[bytes, int]:
+    """Return a regular file's bytes and its mode bits.
+
+    :param limit: bytes; a longer file is refused.
+    :param kind: what the file is, in words, for the message.
+    :raises ValueError: with one line that says what is wrong and, where one helps, the command that mends it. The line
+        never holds a byte of the file. NoSuchFile is the one that tells its case.
+    """
+    try:
+        # O_NONBLOCK: opening a pipe that nobody writes to would never return.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except FileNotFoundError:
+        raise NoSuchFile("no such file") from None
+    except OSError as error:
+        raise ValueError(_refusal(error, path)) from None
+    except ValueError:
+        raise ValueError("no file can have this name") from None
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise ValueError("not a regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise ValueError(f"can't be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
+    if len(content) > limit:
+        raise ValueError(f"longer than {limit} bytes: this is no {kind}")
+    return content, stat.S_IMODE(mode)
+
+
+def mend(path: Path) -> str:
+    """Return the shell command that makes a file readable for the product and for nobody else."""
+    name = shlex.quote(str(path))
+    return f"chown root:{_group()} {name} && chmod 0640 {name}"
+
+
+def _refusal(error: OSError, path: Path) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"the user {_user()} may not read it, run: {mend(path)}"
+    return f"can't be opened: {error.strerror}"
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _group() -> str:
+    return _USUAL_USER if os.geteuid() == 0 else _user()

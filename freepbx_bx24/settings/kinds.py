@@ -1,0 +1,138 @@
+"""The kinds of value that an option can have: each reads the text as it was typed and says in words what it allows."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from .. import numbers
+from ..call import Person
+
+_BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+_SECONDS = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(ms|s|)")
+_DAYS = re.compile(r"([1-9][0-9]{0,3}) ?d?")
+# UF_PHONE_INNER: the portal keeps 1 to 4 digits; a user's ID is a positive integer.
+_PERSON = re.compile(r"([0-9]{1,4})|user:([1-9][0-9]{0,8})")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one kind of value is read.
+
+    :param allowed: what is allowed, in words that follow "allowed: ".
+    :param read: returns the value for a text, or raises ValueError.
+    :param is_list: the option is a list of such values.
+    """
+
+    allowed: str
+    read: Callable[[str], Any]
+    is_list: bool = False
+
+
+def text(longest: int) -> Kind:
+    """A text of one line. :param longest: characters."""
+
+    def read(typed: str) -> str:
+        if not typed.strip() or len(typed) > longest or not typed.isprintable():
+            raise ValueError
+        return typed.strip()
+
+    return Kind(f"1 to {longest} printable characters", read)
+
+
+def pattern(expression: str, allowed: str) -> Kind:
+    """A text of a fixed form. :param expression: a regular expression of the whole text."""
+    compiled = re.compile(expression)
+
+    def read(typed: str) -> str:
+        if not compiled.fullmatch(typed):
+            raise ValueError
+        return typed
+
+    return Kind(allowed, read)
+
+
+def choice(**words: Any) -> Kind:
+    """One of some words. :param words: what each word means to the program."""
+
+    def read(typed: str) -> Any:
+        if typed not in words:
+            raise ValueError
+        return words[typed]
+
+    return Kind(" or ".join(words), read)
+
+
+def seconds(least: float, most: float) -> Kind:
+    """A time in seconds, `2`, `2.0` or `2s`, or in milliseconds, `500ms`; the value is a float of seconds."""
+
+    def read(typed: str) -> float:
+        found = _SECONDS.fullmatch(typed)
+        value = float(found[1]) / (1000 if found[2] == "ms" else 1) if found else -1.0
+        if not least <= value <= most:
+            raise ValueError
+        return value
+
+    return Kind(f"{least} to {most} seconds, such as 2.0, 2s or 500ms", read)
+
+
+def list_of(kind: Kind) -> Kind:
+    """A list of values of one kind."""
+    return Kind(kind.allowed, kind.read, is_list=True)
+
+
+def _boolean(typed: str) -> bool:
+    try:
+        return _BOOLEANS[typed.lower()]
+    except KeyError:
+        raise ValueError from None
+
+
+def _days(typed: str) -> int:
+    found = _DAYS.fullmatch(typed)
+    if not found:
+        raise ValueError
+    return int(found[1])
+
+
+def _person(typed: str) -> Person:
+    found = _PERSON.fullmatch(typed)
+    if not found:
+        raise ValueError
+    return Person(user_id=int(found[2])) if found[2] else Person(extension=found[1])
+
+
+def _country(typed: str) -> str:
+    # Imported here: it costs 14 ms, which a file without this option should not pay.
+    import phonenumbers
+
+    if typed.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError
+    return typed.upper()
+
+
+def _number(typed: str) -> str:
+    if not typed.isprintable() or len(typed) > 80 or not numbers.is_usable(typed):
+        raise ValueError
+    return typed.strip()
+
+
+def _anonymous(typed: str) -> str:
+    if typed == "skip":
+        return ""
+    if not re.fullmatch(r"\+?[0-9]{1,15}", typed):
+        raise ValueError
+    return typed
+
+
+BOOLEAN = Kind("yes or no", _boolean)
+DAYS = Kind("1 to 9999 days, such as 14d", _days)
+PERSON = Kind("an extension of 1 to 4 digits as it is in Bitrix24, or a user's ID such as user:12", _person)
+COUNTRY = Kind("an ISO code of two letters, such as RU, KZ or DE", _country)
+NUMBER = Kind('a number, a prefix such as "+7800*", or an Asterisk pattern such as "_8800333001X"', _number)
+NUMBERS = list_of(NUMBER)
+ANONYMOUS = Kind('skip, or 1 to 15 digits to show, such as "70000000000"', _anonymous)
+# LINE_NUMBER of the portal holds 50 characters.
+LINE = text(50)
+PATH = Kind("a path of at most 1000 characters", text(1000).read)

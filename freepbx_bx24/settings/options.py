@@ -1,0 +1,156 @@
+"""Every option of the YAML, declared once: what loads it, checks it, and writes the sample and the reference page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import kinds
+from .kinds import Kind
+
+
+@dataclass(frozen=True)
+class Section:
+    """A group of options. Where `key` is set the admin names the members: `example` is such a name, as it is typed."""
+
+    path: str
+    doc: str
+    key: Kind | None = None
+    example: str = ""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.
+
+    :param path: names joined by dots; `*` stands for a name that the admin chooses.
+    :param kind: how its text is read.
+    :param doc: one line that begins with what it is.
+    :param example: as it is typed, for the reference page and, where there is no default, the sample.
+    :param default: as it is typed; empty where leaving it out means "none".
+    :param placeholder: what the sample has in place of a value that only the admin knows.
+    """
+
+    path: str
+    kind: Kind
+    doc: str
+    example: str
+    default: str = ""
+    required: bool = False
+    placeholder: str = ""
+
+
+_CREATE = kinds.choice(portal=True, never=False)
+_CREATE_IN = "For inbound calls: as the portal decides, or never."
+_CREATE_OUT = "For outbound calls: as the portal decides, or never."
+_SHOWN = kinds.choice(full=False, masked=True)
+
+SECTIONS = (
+    Section("portal", "The Bitrix24 portal."),
+    Section("wait", "The longest that a call waits for the portal; then it goes on, and the CRM learns of it later."),
+    Section("line_defaults", "What a line does where it says nothing else, and what numbers do that are no line here."),
+    Section("line_defaults.create", "Whether the CRM makes a lead or deal for an unknown client."),
+    Section("lines", "Your numbers, each named by its number in the CRM (LINE_NUMBER).", kinds.LINE, '"+74957770000"'),
+    Section("lines.*.create", "As line_defaults.create, for this line."),
+    Section("skip", "Calls that the CRM never learns of."),
+    Section(
+        "people",
+        "Whose device it is, for devices that are no extension in Bitrix24: five digits, or a name.",
+        kinds.text(80),
+        '"10101"',
+    ),
+    Section("keep", "How long things are kept."),
+)
+
+OPTIONS = (
+    Option(
+        "portal.webhook_file",
+        kinds.PATH,
+        "The file whose only line is the URL of an inbound webhook with the rights telephony, user and crm. "
+        "It is a secret: owner root, group asterisk, mode 0640.",
+        "/etc/freepbx_bx24.webhook",
+        required=True,
+    ),
+    Option(
+        "portal.ca_bundle",
+        kinds.PATH,
+        "The certificates (PEM) that sign a self-hosted portal's certificate, where the system does not know them.",
+        "/etc/ssl/certs/portal-ca.pem",
+    ),
+    Option(
+        "country",
+        kinds.COUNTRY,
+        "The country whose number forms are read: 8 495 ..., 495 ... and 810 ... are Russia's, RU.",
+        "RU",
+        required=True,
+        placeholder="PUT_COUNTRY_HERE",
+    ),
+    Option(
+        "area_code",
+        kinds.pattern("[0-9]{1,8}", '1 to 8 digits without the national prefix, such as "495"'),
+        "The digits before short local numbers, only where such numbers are dialled or shown.",
+        '"495"',
+    ),
+    Option(
+        "default_person",
+        kinds.PERSON,
+        "Who owns what nobody else owns: an extension as it is in Bitrix24, or user:12, a user's ID there.",
+        "100",
+        required=True,
+        placeholder="PUT_EXTENSION_HERE",
+    ),
+    Option(
+        "default_line",
+        kinds.LINE,
+        "The line of calls whose number is no line here; without it the CRM shows such calls without a line.",
+        '"+74957770000"',
+    ),
+    Option(
+        "pbx_id",
+        kinds.pattern("[A-Za-z0-9-]{1,20}", "1 to 20 of the characters A-Z a-z 0-9 -"),
+        "A name that no other PBX on this portal has. It is a part of every call's identity: never change or copy it.",
+        "pbx-7f3a91",
+        required=True,
+        placeholder="PUT_PBX_ID_HERE",
+    ),
+    Option("language", kinds.choice(en="en", ru="ru"), "The language of the reasons written into the CRM.", "ru", "en"),
+    Option("wait.in", kinds.seconds(0.1, 10.0), "For an inbound call, in seconds.", "1.5", "2.0"),
+    Option("wait.out", kinds.seconds(0.1, 10.0), "For an outbound call, in seconds.", "500ms", "1.0"),
+    Option("line_defaults.create.in", _CREATE, _CREATE_IN, "never", "portal"),
+    Option("line_defaults.create.out", _CREATE, _CREATE_OUT, "portal", "never"),
+    Option("line_defaults.source", kinds.text(50), "The source in the CRM (its STATUS_ID).", "WEB", "CALL"),
+    Option("lines.*.name", kinds.text(100), "What people call the line.", "Sales"),
+    Option("lines.*.person", kinds.PERSON, "Who owns the line's inbound calls until somebody talks.", "101"),
+    Option("lines.*.source", kinds.text(50), "The source in the CRM (its STATUS_ID).", "WEB"),
+    Option("lines.*.create.in", _CREATE, _CREATE_IN, "portal"),
+    Option("lines.*.create.out", _CREATE, _CREATE_OUT, "never"),
+    Option("lines.*.dids", kinds.NUMBERS, "More numbers (DIDs) of this line.", '["770002", "_8800333001X"]'),
+    Option("lines.*.trunk", kinds.text(80), "The trunk whose calls without a known number are this line's.", "mts"),
+    Option(
+        "lines_not_listed",
+        kinds.choice(register="register", skip="skip"),
+        "What happens to calls of other numbers: skip where several companies share the PBX.",
+        "skip",
+        "register",
+    ),
+    Option("skip.dids", kinds.NUMBERS, "Numbers of ours: fax, door phone.", '["+74957770099"]'),
+    Option("skip.extensions", kinds.NUMBERS, "Extensions.", '[199, "9XX"]'),
+    Option("skip.numbers", kinds.NUMBERS, "Numbers of the other side.", '["+7800*"]'),
+    Option(
+        "anonymous",
+        kinds.ANONYMOUS,
+        "What happens to callers without a number: skip, or the digits that the CRM shows for them.",
+        '"70000000000"',
+        "skip",
+    ),
+    Option("people.*", kinds.PERSON, "The extension as it is in Bitrix24, or user:12.", "101"),
+    Option(
+        "people_not_in_portal",
+        kinds.choice(default="default", skip="skip"),
+        "What happens to calls of people who are not in Bitrix24: the default person owns them, or they are left out.",
+        "skip",
+        "default",
+    ),
+    Option("keep.log", kinds.DAYS, "The log.", "30d", "14d"),
+    Option("keep.log_numbers", _SHOWN, "How the log shows clients' numbers.", "masked", "full"),
+    Option("keep.journal", kinds.DAYS, "The journal's finished calls.", "30d", "90d"),
+)
