@@ -1,0 +1,1 @@
+"""The one door to the Bitrix24 portal: nothing else in the product speaks HTTP to it."""
