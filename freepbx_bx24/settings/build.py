@@ -50,7 +50,6 @@ def build(path: Path, values: Values) -> tuple[Settings, list[Problem]]:
         ),
         wait_in=_get(values, "wait.in"),
         wait_out=_get(values, "wait.out"),
-        log_days=_get(values, "keep.log"),
         journal_days=_get(values, "keep.journal"),
         mask_numbers=_get(values, "keep.log_numbers"),
     )

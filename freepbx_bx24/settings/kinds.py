@@ -9,7 +9,6 @@ from typing import Any, Callable
 from .. import numbers
 from ..call import Person
 
-_BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 _SECONDS = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(ms|s|)")
 _DAYS = re.compile(r"([1-9][0-9]{0,3}) ?d?")
 # UF_PHONE_INNER: the portal keeps 1 to 4 digits; a user's ID is a positive integer.
@@ -82,13 +81,6 @@ def list_of(kind: Kind) -> Kind:
     return Kind(kind.allowed, kind.read, is_list=True)
 
 
-def _boolean(typed: str) -> bool:
-    try:
-        return _BOOLEANS[typed.lower()]
-    except KeyError:
-        raise ValueError from None
-
-
 def _days(typed: str) -> int:
     found = _DAYS.fullmatch(typed)
     if not found:
@@ -126,7 +118,6 @@ def _anonymous(typed: str) -> str:
     return typed
 
 
-BOOLEAN = Kind("yes or no", _boolean)
 DAYS = Kind("1 to 9999 days, such as 14d", _days)
 PERSON = Kind("an extension of 1 to 4 digits as it is in Bitrix24, or a user's ID such as user:12", _person)
 COUNTRY = Kind("an ISO code of two letters, such as RU, KZ or DE", _country)

@@ -28,6 +28,5 @@ class Settings:
     portal: PortalSettings
     wait_in: float
     wait_out: float
-    log_days: int
     journal_days: int
     mask_numbers: bool

@@ -150,7 +150,6 @@ OPTIONS = (
         "skip",
         "default",
     ),
-    Option("keep.log", kinds.DAYS, "The log.", "30d", "14d"),
     Option("keep.log_numbers", _SHOWN, "How the log shows clients' numbers.", "masked", "full"),
     Option("keep.journal", kinds.DAYS, "The journal's finished calls.", "30d", "90d"),
 )

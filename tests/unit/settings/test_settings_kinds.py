@@ -8,7 +8,6 @@ from freepbx_bx24.call import Person
 from freepbx_bx24.settings import kinds
 
 TAKEN = [
-    (kinds.BOOLEAN, {"yes": True, "True": True, "ON": True, "no": False, "false": False, "off": False}),
     (kinds.seconds(0.1, 10.0), {"2": 2.0, "2s": 2.0, "2 s": 2.0, "500ms": 0.5, "0.1": 0.1, "10.000s": 10.0}),
     (kinds.DAYS, {"14d": 14, "14": 14, "1d": 1, "9999 d": 9999}),
     (kinds.PERSON, {"100": Person("100"), "0101": Person("0101"), "user:12": Person(user_id=12)}),
@@ -18,7 +17,6 @@ TAKEN = [
     (kinds.text(5), {"a b": "a b", " ab ": "ab", "Продi": "Продi"}),
 ]
 REFUSED = [
-    (kinds.BOOLEAN, ["", "1", "y", "да"]),
     (kinds.seconds(0.1, 10.0), ["", "0", "0.05", "10.001", "-1", "1e0", "2m", "2,0", "٢", "2ss", "nan", "inf"]),
     (kinds.DAYS, ["", "0", "0d", "-1d", "1.5d", "10000d", "2w", "٧"]),
     (kinds.PERSON, ["", "10101", "user:0", "user:", "user:1a", "User:1", "-1", "1 0", "reception", "٧"]),

@@ -55,7 +55,6 @@ def test_what_is_left_out_has_its_default(folder: Path) -> None:
         portal=settings.portal,
         wait_in=2.0,
         wait_out=1.0,
-        log_days=14,
         journal_days=90,
         mask_numbers=False,
     )
@@ -97,7 +96,7 @@ def test_every_value_is_read_as_it_was_typed(folder: Path) -> None:
         people_not_in_portal="skip",
     )
     assert (settings.wait_in, settings.wait_out) == (0.5, 2.0)
-    assert (settings.log_days, settings.journal_days, settings.mask_numbers) == (30, 7, True)
+    assert (settings.journal_days, settings.mask_numbers) == (7, True)
     assert settings.portal.ca_bundle == str(folder / "bundle.pem")
 
 
