@@ -1,0 +1,1 @@
+"""The sandbox PBX tried by itself, without the product."""
