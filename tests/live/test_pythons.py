@@ -1,0 +1,26 @@
+"""The unit and contract tests pass on this Debian's own Python too: 3.9 and 3.14 are the ends of what is supported."""
+
+from __future__ import annotations
+
+from .world import REPOSITORY, World
+
+TREE = "/usr/src/freepbx_bx24-tests"
+VENV = "/opt/freepbx-bx24-tests"
+SECONDS = 900.0
+
+
+def test_the_unit_and_contract_tests_pass_on_the_python_of_this_debian(world: World) -> None:
+    root = world.pbx.root
+    root.copy_in(REPOSITORY, TREE, (".git", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"))
+    root.run(["python3", "-m", "venv", VENV], timeout=120)
+    pip = [f"{VENV}/bin/pip", "install", "--quiet"]
+    root.run([*pip, "--require-hashes", "-r", f"{TREE}/requirements.lock"], timeout=600)
+    root.run([*pip, "--require-hashes", "-r", f"{TREE}/requirements-sandbox.lock"], timeout=600)
+    root.run([*pip, "pytest", "hypothesis"], timeout=600)
+    done = root.run(
+        ["sh", "-c", f"cd {TREE} && {VENV}/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/contract"],
+        check=False,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    print(done.stdout.splitlines()[-1])

@@ -1,0 +1,53 @@
+"""The service is not there: the scripts do its work by themselves, and the next service tells nothing twice."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+import pytest
+
+from freepbx_bx24.sandbox.pbx.record import CallRecord, answer, busy, ring
+
+from .world import World
+
+CASES = {
+    "130": (answer(0.5), {"talk": 2.5}, "200"),
+    "131": (ring(), {"give_up_after": 3.0}, "304"),
+    "132": (busy(0.5), {}, "304"),
+}
+
+
+@pytest.fixture(scope="module")
+def records(world: World) -> Iterator[dict[str, tuple[str, CallRecord]]]:
+    assert world.product.service is None
+    placed = {}
+    for extension, (behaviour, options, _) in CASES.items():
+        world.pbx.phone(extension).behaviour = behaviour
+        number = world.new_number()
+        placed[extension] = (number, world.pbx.trunk.call(f"74957770{extension}", number, **options))
+    yield {extension: (number, call.wait()) for extension, (number, call) in placed.items()}
+
+
+@pytest.mark.parametrize("extension", CASES)
+def test_a_call_reaches_the_crm_without_the_service(
+    world: World, records: dict[str, tuple[str, CallRecord]], extension: str
+) -> None:
+    number, record = records[extension]
+    call = world.finished(number)
+    assert call["STATUS_CODE"] == CASES[extension][2]
+    assert abs(call["CALL_DURATION"] - record.talk_seconds) <= 1
+
+
+def test_the_next_service_takes_them_in_and_tells_the_crm_nothing_twice(
+    world: World, records: dict[str, tuple[str, CallRecord]]
+) -> None:
+    told = [(one["method"], one["sequence"]) for one in world.portal.ledger()["requests"] if "finish" in one["method"]]
+    with world.served():
+        number = world.new_number()
+        world.pbx.trunk.call("74957770130", number, talk=0.5).wait()
+        world.finished(number)
+        assert "taken in with what the script did" in world.log()
+        for number, _ in records.values():
+            assert len(world.crm_calls(number)) == 1
+        finishes = [one for one in world.portal.ledger()["requests"] if "finish" in one["method"]]
+        assert len(finishes) == len(told) + 1
