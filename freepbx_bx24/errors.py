@@ -1,4 +1,4 @@
-"""The one tree of errors: each class carries a hint that a person can act on, and says whether trying again can help."""
+"""The one tree of errors: each class carries a hint for a person, and says whether trying again can help."""
 
 from __future__ import annotations
 

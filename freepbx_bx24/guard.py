@@ -1,13 +1,13 @@
 """The guard between Asterisk and the service: what the AGI scripts run, and the only keeper of the caller's deadline.
 
-AGI has no time-out of its own: Asterisk waits until the script exits. So the script stays small, fast and alive whatever
-happens behind it. It imports the interpreter's cheapest built-in modules alone (json, socket or os cost more than all of
-its work), asks Asterisk once for everything that matters, hands that to the service as one frame and relays the
-service's AGI commands, one whole line at a time, until the service says `done` or the deadline is there.
+AGI has no time-out of its own: Asterisk waits until the script exits. So the script stays small, fast and alive
+whatever happens behind it. It imports the interpreter's cheapest built-in modules alone (json, socket or os cost more
+than all of its work), asks Asterisk once for everything that matters, hands that to the service as one frame and relays
+the service's AGI commands, one whole line at a time, until the service says `done` or the deadline is there.
 
 The frame is `key=value` fields, each ended by NUL, the last by another NUL; variables of Asterisk can't hold a NUL.
-The service answers `taken` before it does anything, then `agi COMMAND` lines (each answered with Asterisk's reply line),
-then `done`. Where anything but `done` ends it, the frame is left as an intake file, so that the call is not lost.
+The service answers `taken` before it does anything, then `agi COMMAND` lines (each answered with Asterisk's reply
+line), then `done`. Where anything but `done` ends it, the frame is left as an intake file: no call is lost.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import time
 
 STARTED = time.monotonic()
 
-import _signal  # noqa: E402 - the clock starts first; signal, socket and os would load enum, selectors, stat...
+# The clock starts first; signal, socket and os would load enum, selectors, stat...
+import _signal  # type: ignore[import-not-found]  # noqa: E402
 import _socket  # noqa: E402
 import posix  # noqa: E402
-import select  # noqa: E402
 import sys  # noqa: E402
+
+from .guard_channel import REPLY_SECONDS, Asterisk, Pipe  # noqa: E402
 
 RUN_DIRECTORY = posix.environ.get(b"BX24_RUN_DIR", b"/run/freepbx-bx24").decode()
 DEFAULTS = {
@@ -32,43 +34,7 @@ DEFAULTS = {
     "wait_finish": "1.0",
 }
 TAKEN_SECONDS = 0.25  # a healthy service answers in under a millisecond; longer means that it hangs or is flooded
-REPLY_SECONDS = 0.5  # Asterisk answers SET VARIABLE at once; after the deadline this is the most that is waited for it
 LONGEST_VALUE = 1000  # bytes; a frame of some 45 of them still fits a socket buffer in one piece
-
-# What each script asks of the channel: name in the frame, expression in the dialplan's language.
-COMMON_FACTS = (
-    ("linkedid", "CHANNEL(linkedid)"),
-    ("user", "BX24_USER"),
-    ("status", "BX24_STATUS"),
-    ("call_id", "BX24_CALL_ID"),
-)
-FACTS = {
-    "register": COMMON_FACTS
-    + (
-        ("skip", "BX24_SKIP"),
-        ("line", "BX24_LINE"),
-        ("client_number", "BX24_NUMBER"),
-        ("source", "BX24_SOURCE"),
-        ("create", "BX24_CREATE"),
-        ("entity_type", "BX24_CRM_ENTITY_TYPE"),
-        ("entity_id", "BX24_CRM_ENTITY_ID"),
-        ("extension", "AMPUSER"),
-        ("trunk", "OUT_${DIAL_TRUNK}"),
-        ("trunk_suffix", "OUT_${DIAL_TRUNK}_SUFFIX"),
-    ),
-    "finish": COMMON_FACTS
-    + (
-        ("dial_status", "DIALSTATUS"),
-        ("hangup_cause", "HANGUPCAUSE"),
-        ("answered_seconds", "ANSWEREDTIME"),
-        ("dialled_peer_number", "DIALEDPEERNUMBER"),
-        ("dialled_peer_name", "DIALEDPEERNAME"),
-        ("member_interface", "MEMBERINTERFACE"),
-        ("extension", "AMPUSER"),
-        ("note", "BX24_NOTE"),
-        ("recording", "BX24_RECORDING"),
-    ),
-}
 
 DONE, ABSENT, BUSY, LOST, LATE = "done", "absent", "busy", "lost", "late"
 REASONS = {
@@ -76,95 +42,6 @@ REASONS = {
     LOST: "the service went away: registered later",
     LATE: "no answer in time: registered later",
 }
-
-
-class Pipe:
-    """Lines of a file descriptor, each waited for no longer than until a deadline (seconds, monotonic)."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-        self.buffer = b""
-        self.ended = False
-        self.poll = select.poll()
-        self.poll.register(descriptor, select.POLLIN)
-
-    def fill(self, deadline: float) -> bool:
-        """Read what is there, waiting for it at most until the deadline; False where nothing came."""
-        remaining = deadline - time.monotonic()
-        if self.ended or remaining <= 0 or not self.poll.poll(remaining * 1000):
-            return False
-        try:
-            data = posix.read(self.descriptor, 65536)
-        except OSError:
-            data = b""
-        self.ended = not data
-        self.buffer += data
-        return bool(data)
-
-    def line(self, deadline: float) -> bytes | None:
-        """The next whole line without its end, or None where it did not come in time or at all."""
-        while b"\n" not in self.buffer:
-            if not self.fill(deadline):
-                return None
-        line, self.buffer = self.buffer.split(b"\n", 1)
-        return line
-
-
-class Asterisk:
-    """Asterisk's side of the AGI pipe: environment, one question, SET VARIABLE."""
-
-    def __init__(self) -> None:
-        self.pipe = Pipe(0)
-
-    def environment(self, deadline: float) -> dict[str, bytes]:
-        """The agi_* lines. The first of a name wins: a caller id holding a newline comes after what it would forge."""
-        found: dict[str, bytes] = {}
-        while True:
-            line = self.pipe.line(deadline)
-            if not line:
-                return found
-            name, _, value = line.partition(b": ")
-            if name.startswith(b"agi_"):
-                found.setdefault(name.decode("ascii", "replace"), value)
-
-    def facts(self, kind: str, deadline: float) -> dict[str, bytes]:
-        """Everything that is asked of the channel, in one GET FULL VARIABLE.
-
-        Values are fenced by a random word that no value can know, so that a value with quotes, parentheses or newlines
-        is cut out whole, and lines left over from a forged environment are passed over.
-        """
-        fence = posix.urandom(6).hex()
-        wanted = FACTS[kind]
-        expression = fence + "".join("${" + name + "}" + fence for _, name in wanted)
-        if not self.write(b"GET FULL VARIABLE " + expression.encode() + b"\n"):
-            return {}
-        mark = fence.encode()
-        end = mark + b")\n"
-        while not self.pipe.buffer.endswith(end):
-            if not self.pipe.fill(deadline):
-                return {}
-        values = self.pipe.buffer.split(mark)[1:-1]
-        self.pipe.buffer = b""
-        return {key: value for (key, _), value in zip(wanted, values)}
-
-    def command(self, line: bytes, deadline: float) -> bytes | None:
-        """Send one whole AGI command and return Asterisk's reply line."""
-        return self.pipe.line(deadline) if self.write(line + b"\n") else None
-
-    def write(self, data: bytes) -> bool:
-        """Hand data to Asterisk; False where it has let go of the pipe."""
-        try:
-            while data:
-                data = data[posix.write(1, data) :]
-        except OSError:
-            return False
-        return True
-
-    def outputs(self, status: str, reason: str) -> None:
-        """Say it to the dialplan ourselves. The texts are constants of this module: nothing to make harmless."""
-        deadline = time.monotonic() + REPLY_SECONDS
-        self.command(b'SET VARIABLE __BX24_STATUS "' + status.encode() + b'"', deadline)
-        self.command(b'SET VARIABLE __BX24_REASON "' + reason.encode() + b'"', deadline)
 
 
 def read_settings() -> dict[str, str]:
@@ -221,7 +98,7 @@ def converse(asterisk: Asterisk, connection: _socket.socket, frame: bytes, deadl
     if service.line(min(taken_by, deadline)) != b"taken":
         return LOST if service.ended else BUSY
     while True:
-        line = service.line(deadline)
+        line = service.line(deadline) if time.monotonic() < deadline else None  # also where lines are waiting
         if line is None:
             return LOST if service.ended else LATE
         if line == b"done":
@@ -265,12 +142,18 @@ def in_process(kind: str, frame: bytes) -> _socket.socket:
     return ours
 
 
-def leave_intake(settings: dict[str, str], kind: str, uniqueid: str, frame: bytes) -> None:
-    """Leave the frame for the service to read later, from a child: a slow or dead disk must not hold the caller."""
+def leave_behind(settings: dict[str, str], kind: str, uniqueid: str, reason: str, frame: bytes) -> None:
+    """Say in the log what happened and leave the frame, unless it is empty, for the service to read later.
+
+    From a child: a slow or dead disk must not hold the caller.
+    """
     if posix.fork() != 0:
         return
     try:
         detach()
+        log(settings, f"{uniqueid} {kind}: {reason}")
+        if not frame:
+            return
         folder = settings["state"] + "/intake/"
         name = f"{time.time_ns()}-{kind}-{uniqueid}.frame"
         descriptor = posix.open(folder + "." + name, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL, 0o640)
@@ -344,9 +227,7 @@ def run(kind: str, asterisk: Asterisk, settings: dict[str, str]) -> None:
         connection.close()
     if kind == "register":
         asterisk.outputs("PENDING", REASONS[result])
-    log(settings, f"{uniqueid} {kind}: {REASONS[result]}")
-    if not kept:
-        leave_intake(settings, kind, uniqueid, frame)
+    leave_behind(settings, kind, uniqueid, REASONS[result], b"" if kept else frame)
 
 
 def main(kind: str) -> None:

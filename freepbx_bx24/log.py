@@ -34,13 +34,15 @@ def log_to_file(path: str = "", mask_numbers: bool = False, terminal: bool = Fal
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if terminal else []
     try:
-        handlers.append(logging.handlers.WatchedFileHandler(path or PATH, encoding="utf-8"))
+        handlers.append(logging.handlers.WatchedFileHandler(path or PATH, encoding="utf-8", errors="backslashreplace"))
     except OSError as error:
         sys.stderr.write(f"the log {path or PATH} can't be written: {error.strerror}\n")
     root = logging.getLogger("bx24")
-    root.handlers = handlers
+    replaced, root.handlers = root.handlers, handlers
     root.setLevel(logging.INFO)
     root.propagate = False
     for handler in handlers:
         handler.setFormatter(_Harmless(mask_numbers))
+    for handler in replaced:
+        handler.close()
     logging.raiseExceptions = False

@@ -83,8 +83,8 @@ MISSED = "304"
 
 
 def external_id(rules: Rules, uniqueid: str) -> str:
-    """EXTERNAL_CALL_ID: unique over all PBXs of a portal, at most 64 characters (the portal's limit)."""
-    return f"{rules.pbx_id}-{uniqueid}"[:64]
+    """EXTERNAL_CALL_ID, unique over all PBXs of a portal: at most 64 characters (the portal's limit), the last ones."""
+    return f"{rules.pbx_id}-{uniqueid}"[-64:]
 
 
 def person_named(rules: Rules, name: str) -> Person | None:
@@ -102,6 +102,10 @@ def line_of(rules: Rules, beginning: Beginning) -> LineRules | None:
     """The YAML's line of a call: by what the dialplan set, by DID (outbound: by shown caller id), then by trunk."""
     wanted = beginning.line or (beginning.did if beginning.did != NO_DID else "")
     if wanted:
+        canonical = numbers.canonical(wanted, rules.country, rules.area_code)
+        by_number = {numbers.canonical(line.number, rules.country, rules.area_code): line for line in rules.lines}
+        if canonical and canonical in by_number:  # before any pattern, wherever it stands
+            return by_number[canonical]
         for line in rules.lines:
             for pattern in (line.number, *line.dids):
                 if numbers.matches(pattern, wanted, rules.country, rules.area_code):
@@ -179,15 +183,17 @@ def _entity(kind: str, number: str) -> Entity | None:
 
 
 def who_answered(ending: Ending) -> str:
-    """The extension that answered, as far as the channel's variables tell; empty where they don't.
+    """The extension or device that answered, as far as the channel's variables tell; empty where they don't.
 
-    FreePBX dials an extension as `1001/sip:1001@...`, plain Asterisk as `1001`; a queue names its member's interface
-    (`Local/1002@from-queue/n`); follow-me and groups leave a group string, from which nobody can be told.
+    A queue names its member's interface (`Local/1002@from-queue/n`). DIALEDPEERNAME is the channel that answered, also
+    after a pickup, where DIALEDPEERNUMBER still names who was rung (measured). That one is `1001/sip:1001@...` where
+    FreePBX dialled, `1001` where plain Asterisk did; follow-me and groups leave a group string
+    (`FMGL-1001@from-internal`), from which nobody can be told.
     """
     for text, pattern in (
-        (ending.member_interface, r"(?:[A-Za-z0-9]+/)?([0-9]{1,10})(?:[@/-].*)?"),
-        (ending.dialled_peer_number, r"([0-9]{1,10})(?:/.*)?"),
-        (ending.dialled_peer_name, r"[A-Za-z0-9]+/([0-9]{1,10})-[0-9a-f]+"),
+        (ending.member_interface, r"(?:[A-Za-z0-9]+/)?([^@/]+)(?:[@/].*)?"),
+        (ending.dialled_peer_name, r"[A-Za-z0-9]+/([^@/;]+)-[0-9a-f]+"),
+        (ending.dialled_peer_number, r"([^@/]+)(?:/.*)?"),
     ):
         match = re.fullmatch(pattern, text)
         if match:
@@ -199,8 +205,8 @@ def decide_outcome(rules: Rules, registration: Registration, ending: Ending) -> 
     """What the CRM is told when a call ends.
 
     Not by CDR(), which is wrong for queues, menus, transfers and voicemail (measured on Asterisk 16 and 22). An inbound
-    call that nobody answered is always 304 with no seconds: only 304 puts it on the portal's missed list, and the portal
-    counts any call with seconds as a success. The true cause goes into the reason.
+    call that nobody answered is always 304 with no seconds: only 304 puts it on the portal's missed list, and the
+    portal counts any call with seconds as a success. The true cause goes into the reason.
     """
     inbound = registration.direction == INBOUND
     answered = ending.dial_status == "ANSWER" or (inbound and bool(ending.member_interface))

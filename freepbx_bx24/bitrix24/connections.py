@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
 import socket
 import ssl
@@ -38,11 +40,43 @@ _CAUSES: tuple[tuple[type[BaseException], str, str], ...] = (
 )
 
 
+class _Watchdog:
+    """One thread that ends all exchanges in time: a timer thread for each would cost a caller up to a millisecond."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._waiting: list[tuple[float, int, Deadline]] = []
+        self._order = itertools.count()
+        self._thread: threading.Thread | None = None
+
+    def add(self, deadline: Deadline, ends: float) -> None:
+        """Call `deadline.expire()` at `ends` (seconds, monotonic)."""
+        entry = (ends, next(self._order), deadline)
+        with self._condition:
+            heapq.heappush(self._waiting, entry)
+            if self._thread is None or not self._thread.is_alive():  # a forked child has no thread but its own
+                self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+                self._thread.start()
+            elif self._waiting[0] is entry:
+                self._condition.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                while not self._waiting or self._waiting[0][0] > time.monotonic():
+                    self._condition.wait(self._waiting[0][0] - time.monotonic() if self._waiting else None)
+                deadline = heapq.heappop(self._waiting)[2]
+            deadline.expire()
+
+
+_watchdog = _Watchdog()
+
+
 class Deadline:
     """The end of one exchange: when its seconds are used up, the exchange's socket is shut down.
 
-    requests' own timeouts count per read, so a portal that sends one byte a second never trips them. A timer thread
-    that shuts the socket down ends every wait: for the TLS handshake, for the head, for the body. Only a hanging name
+    requests' own timeouts count per read, so a portal that sends one byte a second never trips them. The watchdog,
+    which shuts the socket down, ends every wait: for the TLS handshake, for the head, for the body. Only a hanging name
     resolution can't be ended; who must not wait for it, waits for the calling thread no longer than it likes.
 
     Use it as a context around the exchange, in the thread that makes it.
@@ -58,20 +92,19 @@ class Deadline:
         self.problem = ("no connection to the portal's host", "")
         self._connect_seconds = connect_seconds
         self._ends = time.monotonic() + total_seconds
-        self._timer = threading.Timer(total_seconds, self._expire)
-        self._timer.daemon = True
+        self._over = False
         self._lock = threading.Lock()
         self._connection: object = None
         self._socket: socket.socket | None = None
 
     def __enter__(self) -> Deadline:
-        self._timer.start()
+        _watchdog.add(self, self._ends)
         _thread.deadline = self
         return self
 
     def __exit__(self, *unused: object) -> None:
         _thread.deadline = None
-        self._timer.cancel()
+        self._over = True
         self._watch(None, None)
 
     def seconds_left(self) -> float:
@@ -148,11 +181,13 @@ class Deadline:
             except OSError:
                 return  # The other side was faster.
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """End the exchange, unless it is over."""
         # The lock is held throughout: a descriptor closed in between could already be another connection's.
         with self._lock:
-            self.expired = True
-            self._shut_down()
+            if not self._over:
+                self.expired = True
+                self._shut_down()
 
 
 def _deadline() -> Deadline:

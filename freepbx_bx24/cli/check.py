@@ -72,14 +72,14 @@ def look() -> Iterator[Finding]:
 
 def portal(settings: Settings) -> Iterator[Finding]:
     """The portal answers, lets us use telephony, and knows everybody whom the configuration names."""
-    client = Client(settings.portal.webhook_url, settings.portal.ca_bundle)
     try:
+        client = Client(settings.portal.webhook_url, settings.portal.ca_bundle)
         client.call("telephony.externalLine.get", {}, total_seconds=PORTAL_SECONDS)
         yield Finding("portal", True, f"{client.origin} answers and allows telephony")
         directory = Directory()
         count = directory.load(client, total_seconds=PORTAL_SECONDS)
         yield Finding("employees", True, f"{count} active in the portal")
-    except PortalError as error:
+    except (ConfigurationError, PortalError) as error:
         yield Finding("portal", False, error.message, error.hint)
         return
     rules = settings.rules
@@ -109,8 +109,11 @@ def hooks() -> Iterator[Finding]:
         except Bx24Error as error:
             yield Finding("dialplan", False, error.message, error.hint)
             return
-    off = "Value: 1" in console("database get bx24 off")
-    yield Finding("switch", not off, "calls are left alone" if off else "calls are registered", "bx24 on")
+    try:
+        off = "Value: 1" in console("database get bx24 off")
+        yield Finding("switch", not off, "calls are left alone" if off else "calls are registered", "bx24 on")
+    except Bx24Error as error:
+        yield Finding("switch", False, error.message, error.hint)
 
 
 def service(path: Path | None = None) -> Iterator[Finding]:

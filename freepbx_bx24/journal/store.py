@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 from ..call import Outcome, Registration
 from ..errors import JournalError
@@ -44,6 +44,11 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_due ON deliveries (state, due);
 """
 _DELIVERY_FIELDS = "uniqueid, kind, due, attempts, last_error, state"
+# What is owed and can be delivered: a register, or anything of a call that is registered. Takes (DUE, REGISTER).
+_DELIVERABLE = (
+    "deliveries AS wanted WHERE state = ? AND (kind = ? OR EXISTS ("
+    "SELECT 1 FROM calls WHERE calls.uniqueid = wanted.uniqueid AND call_id IS NOT NULL))"
+)
 
 
 class Journal:
@@ -56,15 +61,10 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._lock = _take_lock(folder / "journal.lock")
         try:
-            self._database = sqlite3.connect(
-                str(folder / "journal.sqlite"), isolation_level=None, check_same_thread=False, timeout=5
-            )
-            # FULL: a call that was acknowledged survives a power cut; WAL: readers never hold the writer up.
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-                self._database.execute(f"PRAGMA {pragma}")
-            self._migrate()
-        except sqlite3.Error as error:
-            raise JournalError(f"the journal in {folder} can't be opened: {error}") from error
+            self._database = _opened(folder / "journal.sqlite")
+        except BaseException:
+            os.close(self._lock)
+            raise
 
     def close(self) -> None:
         """Close the file and let go of the lock."""
@@ -144,12 +144,10 @@ class Journal:
 
     def entry(self, uniqueid: str) -> Entry | None:
         """What is known of a call."""
-        row = self._database.execute(
-            "SELECT registration, registered, outcome, finished FROM calls WHERE uniqueid = ?", (uniqueid,)
-        ).fetchone()
-        if row is None:
+        rows = self._read("SELECT registration, registered, outcome, finished FROM calls WHERE uniqueid = ?", uniqueid)
+        if not rows:
             return None
-        registration, registered, outcome, finished = row
+        registration, registered, outcome, finished = rows[0]
         return Entry(
             records.registration_from_text(registration),
             records.registered_from_text(registered) if registered else None,
@@ -159,24 +157,20 @@ class Journal:
 
     def next_due(self, now: float) -> Delivery | None:
         """The delivery to make next: registers first, then by time; a finish only once its call is registered."""
-        row = self._database.execute(
-            f"SELECT {_DELIVERY_FIELDS} FROM deliveries AS wanted WHERE state = ? AND due <= ? AND (kind = ? OR EXISTS ("
-            "SELECT 1 FROM calls WHERE calls.uniqueid = wanted.uniqueid AND call_id IS NOT NULL))"
-            " ORDER BY kind = ? DESC, due LIMIT 1",
-            (DUE, now, REGISTER, REGISTER),
-        ).fetchone()
-        return Delivery(*row) if row else None
+        rows = self._read(
+            f"SELECT {_DELIVERY_FIELDS} FROM {_DELIVERABLE} AND due <= ? ORDER BY kind = ? DESC, due LIMIT 1",
+            *(DUE, REGISTER, now, REGISTER),
+        )
+        return Delivery(*rows[0]) if rows else None
 
     def earliest_due(self) -> float | None:
-        """When the next delivery falls due (wall clock seconds), or None where nothing is owed."""
-        row = self._database.execute("SELECT min(due) FROM deliveries WHERE state = ?", (DUE,)).fetchone()
-        return None if row is None or row[0] is None else float(row[0])
+        """When `next_due` will have something (wall clock seconds), or None where that needs something else first."""
+        due = self._read(f"SELECT min(due) FROM {_DELIVERABLE}", DUE, REGISTER)[0][0]
+        return None if due is None else float(due)
 
     def owed(self) -> list[Delivery]:
         """All that is still owed or parked, the oldest first."""
-        rows = self._database.execute(
-            f"SELECT {_DELIVERY_FIELDS} FROM deliveries WHERE state != ? ORDER BY due", (DONE,)
-        ).fetchall()
+        rows = self._read(f"SELECT {_DELIVERY_FIELDS} FROM deliveries WHERE state != ? ORDER BY due", DONE)
         return [Delivery(*row) for row in rows]
 
     def prune(self, before: float, most: int = 200) -> int:
@@ -199,15 +193,11 @@ class Journal:
             (state, error, uniqueid, kind),
         )
 
-    def _migrate(self) -> None:
-        version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise JournalError(
-                f"the journal was written by a newer version (schema {version}, this one knows {SCHEMA_VERSION})",
-                "Install that version again, or move journal.sqlite away.",
-            )
-        if version == 0:
-            self._database.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    def _read(self, query: str, *values: object) -> list[Any]:
+        try:
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal can't be read: {error}") from error
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._database)
@@ -236,6 +226,39 @@ class _Transaction:
                 raise JournalError(f"the journal can't be written: {failure}") from failure
         if isinstance(error, sqlite3.Error):
             raise JournalError(f"the journal can't be written: {error}") from error
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """The database, its schema made where it is new.
+
+    :raises JournalError: where it can't be opened or is of a newer version.
+    """
+    try:
+        database = sqlite3.connect(str(path), isolation_level=None, check_same_thread=False, timeout=5)
+    except sqlite3.Error as error:
+        raise JournalError(f"{path} can't be opened: {error}") from error
+    try:
+        # FULL: a call that was acknowledged survives a power cut; WAL: readers never hold the writer up.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            database.execute(f"PRAGMA {pragma}")
+        _migrate(database)
+    except BaseException as error:
+        database.close()
+        if isinstance(error, sqlite3.Error):
+            raise JournalError(f"{path} can't be opened: {error}") from error
+        raise
+    return database
+
+
+def _migrate(database: sqlite3.Connection) -> None:
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise JournalError(
+            f"the journal was written by a newer version (schema {version}, this one knows {SCHEMA_VERSION})",
+            "Install that version again, or move journal.sqlite away.",
+        )
+    if version == 0:
+        database.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
 
 def _take_lock(path: Path) -> int:

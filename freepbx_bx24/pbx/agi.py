@@ -1,33 +1,39 @@
-"""pyst2's AGI made safe: no signal handler, no environment on stderr, nothing unescaped in a command, our own errors."""
+"""pyst2's AGI made safe: no signal handler, nothing on stderr, nothing unescaped in a command, our own errors."""
 
 from __future__ import annotations
 
 import re
-from typing import IO
+import socket
+from contextlib import contextmanager
+from typing import IO, Iterator, Mapping
 
 from asterisk import agi
 
 from ..errors import ChannelError
 
-# Everything with a meaning to the AGI line protocol, the dialplan's substitution, application arguments or a terminal.
-_HARMFUL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\"'`${}\[\],;\\<>|&]")
+# Everything with a meaning to the AGI line protocol, the dialplan's substitution, application arguments or a shell;
+# what is not printable (line ends, escape codes, writing directions, lone surrogates) goes as well.
+_HARMFUL = frozenset("\"'`${}[],;\\<>|&")
 LONGEST_VALUE = 200
 
 
 def harmless(value: str) -> str:
     """Text from outside as it may become a channel variable: one line, no quotes, no `$ { } , ; \\`, at most 200."""
-    return re.sub(r"\s+", " ", _HARMFUL.sub(" ", value)).strip()[:LONGEST_VALUE]
+    head = value[: LONGEST_VALUE * 4]  # far more than is kept: megabytes need no cleaning
+    kept = "".join(" " if mark in _HARMFUL or not mark.isprintable() else mark for mark in head)
+    return " ".join(kept.split())[:LONGEST_VALUE].rstrip()
 
 
 class Conversation(agi.AGI):  # type: ignore[misc]
     """One AGI conversation over the guard's relay; the guard has read the environment already.
 
     pyst2's constructor is left out on purpose: it installs a signal handler (which fails outside the main thread) and
-    writes every environment line to stderr. Its `_quote` escapes nothing and its reader raises ValueError at the end of
-    the pipe (each reproduced with pyst2 0.5.1), so quoting and reading go through here.
+    writes every environment line to stderr. Its `_quote` escapes nothing, its reader raises ValueError at the end of
+    the pipe, and never returns where the pipe ends within a `520` reply (each reproduced with pyst2 0.5.1), so quoting
+    and reading go through here.
     """
 
-    def __init__(self, reader: IO[str], writer: IO[str]) -> None:
+    def __init__(self, reader: IO[str], writer: IO[str] | _Sender) -> None:
         self.stdin = reader
         self.stdout = writer
         self.stderr = _Silence()
@@ -45,15 +51,52 @@ class Conversation(agi.AGI):  # type: ignore[misc]
         self.stdout.write(f"agi {line}\n")
         self.stdout.flush()
 
-    def set_output(self, name: str, value: str) -> None:
-        """Set the channel variable BX24_<name>, inherited by every leg that is dialled.
+    def get_result(self, stdin: object = None) -> dict[str, tuple[str, str]]:
+        """Read one reply, which the relay hands over as one line.
+
+        :raises ChannelError: where it is not `200 result=...`, or the guard is gone.
+        """
+        line = self.stdin.readline()
+        if not line.startswith("200 result="):
+            raise ChannelError(f"Asterisk answered {harmless(line)[:60] or 'nothing'}")
+        return {"result": (line[len("200 result=") :].split(" ")[0].strip(), "")}
+
+    def set_outputs(self, values: Mapping[str, str]) -> None:
+        """Set the channel variables BX24_<name> in that order, inherited by every leg that is dialled.
+
+        All are handed to the relay before the first reply is read: it still gives Asterisk one at a time, but the
+        caller does not wait for as many journeys between the processes.
 
         :raises ChannelError: where the channel or the guard is gone.
         """
         try:
-            self.execute("SET VARIABLE", f"__BX24_{name}", self._quote(value))
-        except (agi.AGIException, ValueError, OSError) as error:
-            raise ChannelError(f"BX24_{name} could not be set: {type(error).__name__}") from error
+            for name, value in values.items():
+                self.send_command("SET VARIABLE", f"__BX24_{name}", self._quote(value))
+            for _ in values:
+                self.get_result()
+        except OSError as error:
+            raise ChannelError(f"the variables could not be set: {type(error).__name__}") from error
+
+
+@contextmanager
+def conversation_over(connection: socket.socket) -> Iterator[Conversation]:
+    """The conversation over a connection to the guard, in UTF-8 whatever the process's locale is."""
+    with connection.makefile("r", encoding="utf-8", errors="replace", newline="\n") as reader:
+        yield Conversation(reader, _Sender(connection))
+
+
+class _Sender:
+    """Writes whole lines at once: a buffer would be flushed once more, and fail once more, where the guard has gone."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+
+    def write(self, text: str) -> None:
+        """Send it. :raises OSError: where the guard is gone."""
+        self.connection.sendall(text.encode("utf-8", "replace"))
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 class _Silence:

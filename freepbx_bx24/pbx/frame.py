@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from ..errors import ChannelError
 REGISTER = "register"
 FINISH = "finish"
 LONGEST = 200_000  # bytes; the guard sends some 45 fields of at most 1000
+LATEST_START = 253_370_000_000  # seconds: the year 9999, the last that a date can be made of
 
 _UNIQUEID = re.compile(r"[0-9A-Za-z._-]{1,64}")
 _TRUNK = re.compile(r"^[A-Za-z0-9]+/(?P<name>[^@/]+?)-[0-9a-f]+(;[12])?$")
@@ -48,13 +50,16 @@ def parse(data: bytes) -> Frame:
     """
     if len(data) > LONGEST or not data.endswith(b"\0\0"):
         raise ChannelError(f"a frame of {len(data)} bytes is cut or too long")
-    fields = {}
+    fields: dict[str, str] = {}
     for field in data[:-2].split(b"\0"):
         name, _, value = field.partition(b"=")
-        fields[name.decode("ascii", "replace")] = value.decode("utf-8", "replace")
+        # The first of a name wins: the guard writes its own fields before anything that comes from outside.
+        fields.setdefault(name.decode("ascii", "replace"), value.decode("utf-8", "replace"))
     uniqueid = fields.get("agi_uniqueid", "")
     try:
         deadline, started = float(fields["deadline"]), float(fields["started"])
+        if not (math.isfinite(deadline) and 0 <= started < LATEST_START):
+            raise ValueError
         kind = {"register": REGISTER, "finish": FINISH}[fields["kind"]]
     except (KeyError, ValueError):
         raise ChannelError("a frame without kind, deadline or start") from None
@@ -67,14 +72,15 @@ def parse(data: bytes) -> Frame:
 def trunk_of(frame: Frame) -> str:
     """The trunk's name: from the channel of an inbound call, from FreePBX's OUT_n of an outbound one."""
     if frame.direction == OUTBOUND:
-        dial_string = frame.fact("trunk") + frame.fact("trunk_suffix")  # PJSIP + @mts, or SIP/mts, or PJSIP/$OUTNUM$@mts
+        # PJSIP + @mts, or SIP/mts, or PJSIP/$OUTNUM$@mts
+        dial_string = frame.fact("trunk") + frame.fact("trunk_suffix")
         return re.split(r"[@/]", dial_string)[-1] if re.search(r"[@/]", dial_string) else ""
     match = _TRUNK.match(frame.environment("channel"))
     return match["name"] if match else ""
 
 
 def beginning(frame: Frame) -> Beginning:
-    """What a register frame says of its call. The client's number is the caller inbound, the dialled number outbound."""
+    """What a register frame says of its call. The client is the caller inbound, the dialled number outbound."""
     caller = frame.environment("callerid")
     inbound = frame.direction == INBOUND
     return Beginning(

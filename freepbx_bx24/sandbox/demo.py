@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import subprocess
 import sys
 import threading
 from dataclasses import dataclass
@@ -63,9 +61,7 @@ def demo_calls() -> list[DemoCall]:
             "104",
             ring(),
         ),
-        DemoCall(
-            "outbound, answered", STRANGER, lambda pbx: pbx.phone(105).call("8" + STRANGER[2:], talk=2.0), "105"
-        ),
+        DemoCall("outbound, answered", STRANGER, lambda pbx: pbx.phone(105).call("8" + STRANGER[2:], talk=2.0), "105"),
     ]
 
 
@@ -118,10 +114,10 @@ def refuse_beside_asterisk() -> None:
 
     :raises SandboxError: where one runs.
     """
-    found = subprocess.run(["pgrep", "-x", "asterisk"], capture_output=True, text=True, check=False).stdout.split()
-    for process in found:
+    for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # one that has ended meanwhile
-            if os.readlink(f"/proc/{process}/root") == "/":  # others are sandboxes, in roots of their own
+            # Those with a root of their own are sandboxes.
+            if (process / "comm").read_text().strip() == "asterisk" and (process / "root").readlink() == Path("/"):
                 raise SandboxError(
                     "an Asterisk runs on this machine",
                     "Run the demo on another one; to install the product here: ./install.sh",

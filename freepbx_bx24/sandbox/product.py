@@ -18,7 +18,16 @@ YAML = "/etc/freepbx_bx24.yaml"
 LOG = "/var/log/asterisk/freepbx_bx24.log"
 INSTALL_SECONDS = 600.0
 READY_SECONDS = 20.0
-NOT_COPIED = (".git", "__pycache__", "*.egg-info", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", "tests")
+NOT_COPIED = (
+    ".git",
+    "__pycache__",
+    "*.egg-info",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".hypothesis",
+    "tests",
+)
 OPTIONS = ("--country", "RU", "--default-person", "101", "--default-line", "+74957770000")
 # What the sandbox adds to the installed YAML; the lines are those of the sandbox's dialplan.
 LINES = """

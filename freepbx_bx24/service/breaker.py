@@ -1,4 +1,4 @@
-"""The breaker: after three slow or failed registers in a row no caller waits for the portal until it answers in time."""
+"""The breaker: after three slow or failed registers in a row no caller waits until the portal answers in time."""
 
 from __future__ import annotations
 

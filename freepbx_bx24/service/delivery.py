@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 
 from ..call import INBOUND
-from ..errors import Bx24Error, PortalAuthorisation, PortalError, PortalRefused
+from ..errors import JournalError, PortalAuthorisation, PortalError, PortalRefused
 from ..journal.records import FINISH, PARKED, REGISTER, Delivery, Entry
 from . import intake, portal_calls
 from .runtime import Runtime
@@ -39,10 +39,11 @@ class DeliveryThread(threading.Thread):
         while not self.runtime.stopping.is_set():
             try:
                 pause = self.step()
-            except Bx24Error as error:
-                LOG.error("%s %s", error, error.hint)
+            except JournalError:  # its thread has said so in the log
                 pause = LOOK_SECONDS
-            except Exception:  # a bug in one item must not end the delivery of all others
+            except Exception:  # a bug must not end all deliveries
+                if self.runtime.stopping.is_set():  # the journal has closed under us: the next start goes on
+                    return
                 LOG.exception("a delivery failed in an unforeseen way")
                 pause = LOOK_SECONDS
             if pause > 0 and self.runtime.wake.wait(pause):
@@ -59,14 +60,21 @@ class DeliveryThread(threading.Thread):
         if item is None:
             earliest = runtime.write(lambda journal: journal.earliest_due()).result()
             return LOOK_SECONDS if earliest is None else min(max(earliest - now, 0.05), LOOK_SECONDS)
-        entry = runtime.write(lambda journal: journal.entry(item.uniqueid)).result()
-        if entry is None:
-            return 0.0
         began = time.monotonic()
         try:
+            entry = runtime.write(lambda journal: journal.entry(item.uniqueid)).result()
+            if entry is None:
+                return 0.0
             DELIVER[item.kind](runtime, entry)
+        except JournalError:
+            raise
         except PortalError as error:
             return self.failed(item, error)
+        except Exception as error:  # a bug in one item must not hold up all others
+            if runtime.stopping.is_set():
+                raise
+            LOG.exception("%s: %s failed in an unforeseen way", item.uniqueid, item.kind)
+            return self.failed(item, PortalRefused("unforeseen", type(error).__name__, 0))
         self.portal_failures = 0
         budget = runtime.settings.wait_in if entry.registration.direction == INBOUND else runtime.settings.wait_out
         if time.monotonic() - began <= budget and runtime.breaker.answered():
@@ -77,7 +85,8 @@ class DeliveryThread(threading.Thread):
         """Two kinds of blame: the item is refused (its own back-off, in the end parked), or the portal is down."""
         runtime = self.runtime
         LOG.warning("%s: %s not delivered: %s", item.uniqueid, item.kind, error)
-        refused = isinstance(error, PortalRefused) and not error.retryable and not isinstance(error, PortalAuthorisation)
+        shut_out = isinstance(error, PortalAuthorisation)
+        refused = isinstance(error, PortalRefused) and not error.retryable and not shut_out
         if refused and item.attempts + 1 >= TRIES:
             runtime.write(lambda journal: journal.park(item.uniqueid, item.kind, error.message)).result()
             LOG.error("%s: %s is %s for you to look at: %s", item.uniqueid, item.kind, PARKED, error)
@@ -127,7 +136,8 @@ def deliver_finish(runtime: Runtime, entry: Entry) -> None:
         LOG.info("%s: finished", uniqueid)
     else:
         LOG.warning("%s: the portal lost this call: it is registered anew", uniqueid)
-        runtime.write(lambda journal: journal.unregistered(uniqueid, time.time())).result()
+        due = time.time() + LONGEST_SECONDS * runtime.scale  # not at once: a portal that forgets all would be flooded
+        runtime.write(lambda journal: journal.unregistered(uniqueid, due)).result()
 
 
 DELIVER = {REGISTER: deliver_register, FINISH: deliver_finish}

@@ -11,6 +11,7 @@ from datetime import datetime
 from ..call import INBOUND, Outcome, Registration
 from ..errors import JournalError, PortalError
 from ..journal.records import Entry, Registered
+from ..journal.store import Journal
 from ..pbx import frame as frames
 from ..policy import Rules, Skip, decide_outcome, decide_registration
 from . import portal_calls
@@ -22,7 +23,7 @@ LOG = logging.getLogger("bx24.finish")
 def rebuilt_registration(rules: Rules, frame: frames.Frame) -> Registration | Skip:
     """What register would have decided, from the finish frame alone: its own record was lost.
 
-    The uniqueid begins with the second in which the channel was made (Asterisk), the DNID is the number that was dialled.
+    The uniqueid begins with the second in which the channel was made (Asterisk), the DNID is the number dialled.
     """
     beginning = frames.beginning(frame)
     inbound = beginning.direction == INBOUND
@@ -49,32 +50,30 @@ def handle(runtime: Runtime, frame: frames.Frame) -> None:
     :raises JournalError: where the journal can't be read.
     """
     uniqueid = frame.uniqueid
-    entry = runtime.unwritten.get(uniqueid)
-    if entry is None:
-        entry = runtime.write(lambda journal: journal.entry(uniqueid)).result()
+    entry = runtime.unwritten.pop(uniqueid, None) or runtime.write(lambda journal: journal.entry(uniqueid)).result()
     if entry is None:
         rebuilt = rebuilt_registration(runtime.settings.rules, frame)
         if isinstance(rebuilt, Skip):
             LOG.info("%s: left out: %s", uniqueid, rebuilt.why)
             return
         LOG.warning("%s: register left nothing behind: rebuilt from what finish knows", uniqueid)
-        entry = Entry(rebuilt)
         call_id = frame.fact("call_id")
-        with_answer = Registered(call_id) if call_id else None
-        runtime.write(lambda journal: journal.begin(rebuilt, time.time()))
-        if with_answer:
-            runtime.write(lambda journal: journal.registered(uniqueid, with_answer))
+        entry = Entry(rebuilt, Registered(call_id) if call_id else None)
     outcome = decide_outcome(runtime.settings.rules, entry.registration, frames.ending(frame))
     LOG.info("%s: %s, %d s", uniqueid, outcome.status_code, outcome.talk_seconds)
+    known = entry
     try:
-        written = uniqueid not in runtime.unwritten
-        if written:
-            runtime.write(lambda journal: journal.ended(outcome, time.time())).result()
-    except JournalError:
-        written = False
-    if not written:  # the disk refuses: tell the portal now, in the background
-        runtime.portal_threads.submit(_register_and_finish, runtime, runtime.unwritten.pop(uniqueid, entry), outcome)
+        runtime.write(lambda journal: _write(journal, known, outcome)).result()
+    except JournalError:  # the disk refuses: tell the portal now, in the background
+        runtime.in_background(_register_and_finish, runtime, entry, outcome)
     runtime.wake.set()
+
+
+def _write(journal: Journal, entry: Entry, outcome: Outcome) -> None:
+    """Write down the end of a call, and its beginning where the journal does not have that."""
+    if journal.begin(entry.registration, time.time()) and entry.registered:
+        journal.registered(entry.uniqueid, entry.registered)
+    journal.ended(outcome, time.time())
 
 
 def _register_and_finish(runtime: Runtime, entry: Entry, outcome: Outcome) -> None:
@@ -83,5 +82,8 @@ def _register_and_finish(runtime: Runtime, entry: Entry, outcome: Outcome) -> No
             runtime.client, runtime.directory, replace(entry.registration, show=False), runtime.request_seconds
         )
         portal_calls.finish(runtime.client, runtime.directory, registered, outcome, runtime.request_seconds)
+        LOG.info("%s: finished, past the journal", entry.uniqueid)
     except PortalError as error:
-        LOG.error("%s: this call is lost for the CRM: the disk refused it and the portal too: %s", entry.uniqueid, error)
+        LOG.error("%s: lost for the CRM: the disk refused it and the portal too: %s", entry.uniqueid, error)
+    except Exception:
+        LOG.exception("%s: lost for the CRM in an unforeseen way", entry.uniqueid)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Callable
 
 from ..call import Registration
-from ..errors import Bx24Error, JournalError
+from ..errors import JournalError
 from ..journal import records
 from ..journal.store import Journal, intake_files
 from ..pbx import frame as frames
@@ -38,8 +38,8 @@ def read(runtime: Runtime) -> None:
             path.unlink()
         except JournalError:
             raise  # the disk, not the file: it stays
-        except (Bx24Error, ValueError, KeyError, TypeError) as error:
-            LOG.error("%s can't be read and is put aside: %s", path.name, error)
+        except Exception as error:  # one bad file must not hold up all that come after it
+            LOG.error("%s can't be read and is put aside: %s: %s", path.name, type(error).__name__, error)
             path.rename(path.with_suffix(REFUSED))
         finally:
             os.close(descriptor)
@@ -53,10 +53,12 @@ def _locked(path: Path) -> int:
         return -1
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
     except OSError:
-        os.close(descriptor)
-        return -1
-    return descriptor
+        pass
+    os.close(descriptor)
+    return -1
 
 
 def _read_frame(runtime: Runtime, data: bytes) -> None:

@@ -27,5 +27,4 @@ def tell(conversation: Conversation, status: str, reason: str = "", registered: 
         "CRM_CREATED_LEAD": str(registered.created_lead) if registered and registered.created_lead else "",
         "STATUS": status,
     }
-    for name, value in values.items():
-        conversation.set_output(name, value)
+    conversation.set_outputs(values)

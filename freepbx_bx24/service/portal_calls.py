@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Callable, TypeVar
 
 from ..bitrix24 import telephony
@@ -31,18 +32,22 @@ def candidates(people: tuple[Person, ...], directory: Directory) -> list[tuple[i
     return found
 
 
-def for_someone(people: tuple[Person, ...], directory: Directory, ask: Callable[[int, str], Answer]) -> Answer:
-    """Ask for the first person whom the portal accepts.
+def for_someone(
+    people: tuple[Person, ...], directory: Directory, total_seconds: float, ask: Callable[[int, str, float], Answer]
+) -> Answer:
+    """Ask for the first person whom the portal accepts, in `total_seconds` for all of them together.
 
+    :param ask: gets user id, internal number and the seconds that are left.
     :raises PortalError: what the portal said of the last one.
     """
+    ends = time.monotonic() + total_seconds
     tries = candidates(people, directory)
     for user_id, inner in tries[:-1]:
         try:
-            return ask(user_id, inner)
+            return ask(user_id, inner, ends - time.monotonic())
         except PersonUnknown:  # left the company, or never had that internal number
             LOG.warning("the portal does not know %s: trying the next person", inner or f"user {user_id}")
-    return ask(*tries[-1])
+    return ask(*tries[-1], ends - time.monotonic())
 
 
 def register(client: Client, directory: Directory, registration: Registration, total_seconds: float) -> Registered:
@@ -51,15 +56,15 @@ def register(client: Client, directory: Directory, registration: Registration, t
     :raises PortalError: where the portal can't be asked or refuses.
     """
 
-    def ask(user_id: int, inner: str) -> Registered:
+    def ask(user_id: int, inner: str, seconds: float) -> Registered:
         parameters = telephony.register_parameters(registration, user_id, inner)
-        reply = client.call("telephony.externalCall.register", parameters, total_seconds=total_seconds)
+        reply = client.call(telephony.REGISTER, parameters, total_seconds=seconds)
         answer = telephony.parse_registered(reply.result)
         if answer.lead_error:
             LOG.info("%s: registered, but no lead was made: %s", registration.uniqueid, answer.lead_error)
         return Registered(answer.call_id, user_id, answer.entity, answer.created_lead or 0)
 
-    return for_someone(registration.people, directory, ask)
+    return for_someone(registration.people, directory, total_seconds, ask)
 
 
 def finish(
@@ -71,17 +76,19 @@ def finish(
     :raises PortalError: where the portal can't be asked or refuses.
     """
 
-    def ask(user_id: int, inner: str) -> None:
+    def ask(user_id: int, inner: str, seconds: float) -> None:
         if registered.user_id and user_id and user_id != registered.user_id:
             hide = telephony.card_parameters(registered.call_id, [registered.user_id])
+            began = time.monotonic()
             try:  # finish closes the card of its own USER_ID only
-                client.call("telephony.externalCall.hide", hide, total_seconds=total_seconds)
+                client.call(telephony.HIDE, hide, total_seconds=seconds / 2)
             except PortalError as error:
                 LOG.info("a card could not be closed: %s", error)
+            seconds -= time.monotonic() - began
         parameters = telephony.finish_parameters(registered.call_id, user_id, inner, outcome)
-        client.call("telephony.externalCall.finish", parameters, total_seconds=total_seconds)
+        client.call(telephony.FINISH, parameters, total_seconds=seconds)
 
-    for_someone(outcome.people, directory, ask)
+    for_someone(outcome.people, directory, total_seconds, ask)
 
 
 def finished_already(client: Client, call_id: str, total_seconds: float) -> bool:

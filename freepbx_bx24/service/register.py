@@ -41,7 +41,7 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
         retry_later(runtime, decision.uniqueid, "the portal is not answering")
         _tell(conversation, frame, outputs.PENDING, "the portal is not answering: registered later")
         return
-    attempt = runtime.portal_threads.submit(_attempt, runtime, decision)
+    attempt = runtime.in_background(_attempt, runtime, decision)
     try:
         registered = attempt.result(timeout=remaining)
     except FutureTimeout:
@@ -50,7 +50,8 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
         _count_failure(runtime)
         _tell(conversation, frame, outputs.PENDING, "the portal did not answer in time: registered later")
     except PortalError as error:
-        _count_failure(runtime)
+        if error.retryable:  # a portal that refuses one call at once costs nobody time
+            _count_failure(runtime)
         status = outputs.PENDING if error.retryable else outputs.FAILED
         _tell(conversation, frame, status, harmless(error.message))
     else:
@@ -75,12 +76,16 @@ def _attempt(runtime: Runtime, registration: Registration) -> Registered:
         LOG.warning("%s: register failed: %s", uniqueid, error)
         retry_later(runtime, uniqueid, error.message)
         raise
+    except Exception:  # nobody may wait for this any more: it must not die in silence
+        LOG.exception("%s: register failed in an unforeseen way", uniqueid)
+        retry_later(runtime, uniqueid, "unforeseen: see the log")
+        raise
     LOG.info("%s: registered as %s", uniqueid, registered.call_id)
     unwritten = runtime.unwritten.get(uniqueid)
     if unwritten is not None:
         runtime.unwritten[uniqueid] = replace(unwritten, registered=registered)
+    # The delivery is not woken: it would work beside the variables that the caller waits for, and owes nothing yet.
     runtime.write(lambda journal: journal.registered(uniqueid, registered))
-    runtime.wake.set()
     return registered
 
 
@@ -94,9 +99,9 @@ def _known_person_or_skip(runtime: Runtime, registration: Registration) -> Regis
     """`people_not_in_portal: skip` leaves out the calls of phones whose owner the CRM does not have."""
     rules, directory = runtime.settings.rules, runtime.directory
     person: Person = registration.people[0]
-    if rules.people_not_in_portal == "skip" and directory.loaded and not person.user_id:
-        if not directory.user_id(person):
-            return Skip(f"extension {person.extension} has nobody in the portal")
+    left_out = rules.people_not_in_portal == "skip" and directory.loaded and not person.user_id
+    if left_out and not directory.user_id(person):
+        return Skip(f"extension {person.extension} has nobody in the portal")
     return registration
 
 

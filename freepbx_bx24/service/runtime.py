@@ -6,9 +6,9 @@ import logging
 import os
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Callable, TypeVar
+from typing import Any, Callable, TypeVar
 
 from ..bitrix24.client import Client
 from ..bitrix24.directory import Directory
@@ -23,7 +23,9 @@ Answer = TypeVar("Answer")
 
 PORTAL_THREADS = 16
 DIRECTORY_SECONDS = 300.0
+LIST_SECONDS = 30.0  # the most that reading all its pages may take; deliveries wait for it
 DIRECTORY_FILE = "directory.json"  # the last list, for a start while the portal is down and for AGI scripts alone
+SAME_FAILURE_SECONDS = 60.0  # between two log lines about the same trouble of the journal
 REQUEST_SECONDS = 15.0  # the most that one request may take; no caller waits that long
 
 
@@ -35,14 +37,21 @@ def time_scale() -> float:
         return 1.0
 
 
+def request_seconds() -> float:
+    """How long one step with the portal may take in all."""
+    return max(REQUEST_SECONDS * time_scale(), 1.0)
+
+
 class Runtime:
     """Shared by all threads of the service; whatever needs the journal goes through its one thread."""
 
     def __init__(self, settings: Settings, state: Path, journal: Journal) -> None:
         self.state = state
         self.scale = time_scale()
+        self.request_seconds = request_seconds()
         self.breaker = Breaker()
-        self.portal_threads = ThreadPoolExecutor(PORTAL_THREADS, thread_name_prefix="portal")
+        self._portal_threads = ThreadPoolExecutor(PORTAL_THREADS, thread_name_prefix="portal")
+        self._under_way: set[Future[Any]] = set()
         self.wake = threading.Event()
         self.stopping = threading.Event()
         self.unwritten: dict[str, Entry] = {}
@@ -50,25 +59,42 @@ class Runtime:
         self._directory_asked = 0.0
         self._journal = journal
         self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._journal_failure = ("", 0.0)
         self.use(settings)
 
     def use(self, settings: Settings) -> None:
-        """Take settings over: at start and at each reload."""
-        self.settings = settings
+        """Take settings over: at start and at each reload.
+
+        :raises ConfigurationError: where the portal can't be spoken to like that; what was in force stays.
+        """
         self.client = Client(settings.portal.webhook_url, settings.portal.ca_bundle)
+        self.settings = settings
         self._directory_asked = 0.0
         self.wake.set()
 
-    @property
-    def request_seconds(self) -> float:
-        """How long one request may take in all."""
-        return max(REQUEST_SECONDS * self.scale, 1.0)
+    def in_background(self, step: Callable[..., Answer], *arguments: object) -> Future[Answer]:
+        """Have one of the portal's threads do a step."""
+        future = self._portal_threads.submit(step, *arguments)
+        self._under_way.add(future)
+        future.add_done_callback(self._under_way.discard)
+        return future
 
     def write(self, step: Callable[[Journal], Answer]) -> Future[Answer]:
         """Have the journal's thread do a step; a failure is in the future and in the log."""
         future = self._journal_thread.submit(step, self._journal)
-        future.add_done_callback(_log_failure)
+        future.add_done_callback(self._log_failure)
         return future
+
+    def _log_failure(self, future: Future[Answer]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, JournalError):
+            said, when = self._journal_failure
+            now = time.monotonic()
+            if said != str(error) or now - when > SAME_FAILURE_SECONDS:  # a full disk fails every step alike
+                self._journal_failure = (str(error), now)
+                LOG.error("%s %s", error, error.hint)
+        elif error is not None:
+            LOG.error("the journal's thread failed: %s", type(error).__name__, exc_info=error)
 
     def refresh_directory(self) -> None:
         """Read who has which extension, when it is time; a failure keeps what is known."""
@@ -77,7 +103,7 @@ class Runtime:
             return
         self._directory_asked = now
         try:
-            self.directory.load(self.client)
+            self.directory.load(self.client, total_seconds=max(LIST_SECONDS * self.scale, 1.0))
         except PortalError as error:
             LOG.warning("the list of employees can't be read: %s", error)
             return
@@ -88,11 +114,13 @@ class Runtime:
         except OSError as error:
             LOG.warning("the list of employees can't be kept on disk: %s", error.strerror)
 
-    def stop(self) -> None:
-        """Let running work end; the journal is closed last."""
-        self.stopping.set()
-        self.wake.set()
-        self.portal_threads.shutdown(wait=False, cancel_futures=True)
+    def stop(self, longest: float) -> None:
+        """Let what is under way with the portal end, so that its answer is written down; the journal is closed last.
+
+        :param longest: seconds; what takes longer is left, since the journal knows that it is owed.
+        """
+        self._portal_threads.shutdown(wait=False, cancel_futures=True)
+        wait(list(self._under_way), timeout=longest)
         self._journal_thread.submit(self._journal.close)
         self._journal_thread.shutdown(wait=True)
 
@@ -102,13 +130,3 @@ def _kept_directory(state: Path) -> Directory:
         return Directory.from_json((state / DIRECTORY_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return Directory()
-
-
-def _log_failure(future: Future[Answer]) -> None:
-    if future.cancelled():
-        return
-    error = future.exception()
-    if isinstance(error, JournalError):
-        LOG.error("%s %s", error, error.hint)
-    elif error is not None:
-        LOG.error("the journal's thread failed: %s", type(error).__name__, exc_info=error)

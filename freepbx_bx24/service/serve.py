@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
+import time
 from pathlib import Path
 
 from ..errors import ConfigurationError, JournalError
@@ -18,6 +18,9 @@ from .runtime import Runtime
 from .server import Server
 
 LOG = logging.getLogger("bx24.service")
+
+SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+STOP_SECONDS = 3.0  # given to what is under way with the portal when the service stops; the journal knows what is owed
 
 
 def run_directory() -> Path:
@@ -36,62 +39,68 @@ def log_path() -> str:
 
 
 def serve() -> int:
-    """Run until SIGTERM or SIGINT; returns the exit code.
+    """Run until SIGTERM or SIGINT; returns the exit code. What it writes is for its own user and group only.
 
     :raises ConfigurationError, JournalError, ServiceError: where it can't start.
     """
+    os.umask(0o027)
     log_to_file(log_path(), terminal=True)
-    settings = load()
+    try:
+        settings = load()
+    except ConfigurationError as error:
+        log_problems(error)
+        raise
     log_to_file(log_path(), settings.mask_numbers, terminal=True)
     run, state = run_directory(), state_directory()
     try:
         (state / "intake").mkdir(parents=True, exist_ok=True)
-        run.mkdir(exist_ok=True)
+        run.mkdir(mode=0o750, exist_ok=True)
     except OSError as error:
         raise JournalError(f"{error.filename}: {error.strerror}") from error
+    # Signals are blocked in every thread and waited for in this one. A handler that sets an Event deadlocks with the
+    # wait for it where it runs within that: both are the main thread (reproduced; SIGHUP and SIGTERM were lost).
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     runtime = Runtime(settings, state, Journal(state))  # the lock comes before the socket is replaced
     server = Server(runtime, run / "agi.sock")
-    wanted: list[int] = []
-    signalled = threading.Event()
-
-    def note(number: int, _frame: object) -> None:
-        wanted.append(number)
-        signalled.set()
-
-    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, note)
     write_guard_settings(run, state, settings)
     delivery = DeliveryThread(runtime)
     delivery.start()
     server.start()
     LOG.info("the service is ready: %s", settings.path)
-    while True:
-        signalled.wait()
-        signalled.clear()
-        while wanted:
-            number = wanted.pop(0)
-            if number != signal.SIGHUP:
-                LOG.info("the service stops")
-                server.stop()
-                runtime.stop()
-                (run / "agi.sock").unlink(missing_ok=True)
-                return 0
+    while signal.sigwait(SIGNALS) == signal.SIGHUP:
+        try:
             reload(runtime, run, state)
+        except Exception:  # nothing in a reload is worth the service's life
+            LOG.exception("the configuration could not be read again: the old one stays in force")
+    LOG.info("the service stops")
+    runtime.stopping.set()
+    runtime.wake.set()
+    ends = time.monotonic() + STOP_SECONDS
+    server.stop()
+    delivery.join(max(ends - time.monotonic(), 0.1))
+    runtime.stop(max(ends - time.monotonic(), 0.1))
+    (run / "agi.sock").unlink(missing_ok=True)
+    return 0
 
 
 def reload(runtime: Runtime, run: Path, state: Path) -> None:
     """Read the YAML again; a broken one keeps the old settings and says so."""
     try:
         settings = load()
+        runtime.use(settings)
     except ConfigurationError as error:
-        for problem in error.problems:
-            LOG.error("%s", problem)
+        log_problems(error)
         LOG.error("the configuration has mistakes: the old one stays in force. %s", error.hint)
         return
     log_to_file(log_path(), settings.mask_numbers, terminal=True)
-    runtime.use(settings)
     write_guard_settings(run, state, settings)
     LOG.info("the configuration was read again")
+
+
+def log_problems(error: ConfigurationError) -> None:
+    """Every finding on a line of its own."""
+    for problem in error.problems:
+        LOG.error("%s", problem)
 
 
 def write_guard_settings(run: Path, state: Path, settings: Settings) -> None:

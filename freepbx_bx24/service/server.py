@@ -8,35 +8,37 @@ import socket
 import struct
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..errors import Bx24Error, ChannelError, ServiceError
 from ..pbx import frame as frames
-from ..pbx.agi import Conversation
+from ..pbx.agi import conversation_over
 from . import finish, register
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.server")
 
-CONVERSATIONS = 64  # at once; what is beyond that is refused at once and registered later
+CONVERSATIONS = 64  # at once; what is beyond that waits a quarter of a second, then is registered later
 BACKLOG = 1024
 FRAME_SECONDS = 1.0
 PING = b"kind=ping\0\0"
 
 
-class Server(threading.Thread):
-    """Listens on the socket and hands each connection to a worker.
+class Server:
+    """The socket and the workers, each of which accepts and answers one AGI script after the other.
+
+    No thread hands connections out: a hand-over costs each caller, and scripts that find all workers busy wait in the
+    backlog for no longer than the guard does.
 
     :param path: of the socket; made 0660. Whoever holds the journal's lock may replace a stale one.
     :raises ServiceError: where the socket can't be made.
     """
 
     def __init__(self, runtime: Runtime, path: Path) -> None:
-        super().__init__(name="server", daemon=True)
         self.runtime = runtime
-        self.workers = ThreadPoolExecutor(CONVERSATIONS, thread_name_prefix="agi")
-        self.free = threading.Semaphore(CONVERSATIONS)
+        self.workers = [
+            threading.Thread(target=self._work, name=f"agi-{number}", daemon=True) for number in range(CONVERSATIONS)
+        ]
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             path.unlink(missing_ok=True)
@@ -46,30 +48,30 @@ class Server(threading.Thread):
         except OSError as error:
             raise ServiceError(f"{path}: {error.strerror}") from error
 
-    def run(self) -> None:
-        """Accept until the listener is closed."""
+    def start(self) -> None:
+        """Answer from now on."""
+        for worker in self.workers:
+            worker.start()
+
+    def stop(self) -> None:
+        """Take no more connections; those under way end by their deadlines. `stopping` must be set before."""
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes every worker out of accept()
+        self.listener.close()
+        for worker in self.workers:
+            worker.join()
+
+    def _work(self) -> None:
         while not self.runtime.stopping.is_set():
             try:
                 connection, _ = self.listener.accept()
             except OSError:
-                if self.runtime.stopping.is_set():
-                    return
-                LOG.exception("accepting an AGI script failed")
-                time.sleep(0.1)
+                if not self.runtime.stopping.is_set():
+                    LOG.exception("accepting an AGI script failed")
+                    time.sleep(0.1)  # no more file descriptors: do not spin
                 continue
-            if not self.free.acquire(blocking=False):
-                LOG.warning("%d AGI scripts at once: one more is registered later", CONVERSATIONS)
-                connection.close()
-                continue
-            self.workers.submit(self._work, connection)
+            self._answer(connection)
 
-    def stop(self) -> None:
-        """Take no more connections; those under way end by their deadlines."""
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.workers.shutdown(wait=True)
-
-    def _work(self, connection: socket.socket) -> None:
+    def _answer(self, connection: socket.socket) -> None:
         try:
             with connection:
                 connection.settimeout(FRAME_SECONDS)
@@ -80,8 +82,6 @@ class Server(threading.Thread):
             LOG.error("%s %s", error, error.hint)
         except Exception:
             LOG.exception("an AGI conversation failed in an unforeseen way")
-        finally:
-            self.free.release()
 
 
 def serve(runtime: Runtime, connection: socket.socket) -> None:
@@ -100,8 +100,8 @@ def serve(runtime: Runtime, connection: socket.socket) -> None:
     connection.sendall(b"taken\n")  # fails where the guard has given up meanwhile: then nothing is worked on
     if frame.kind == frames.REGISTER:
         connection.settimeout(max(frame.deadline - time.monotonic(), 0.01) + 1)
-        with connection.makefile("r", newline="\n", errors="replace") as reader, connection.makefile("w") as writer:
-            register.handle(runtime, frame, Conversation(reader, writer))
+        with conversation_over(connection) as conversation:
+            register.handle(runtime, frame, conversation)
     else:
         finish.handle(runtime, frame)
     connection.sendall(b"done\n")

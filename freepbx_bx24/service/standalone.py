@@ -20,16 +20,15 @@ from ..journal.records import Entry, Registered
 from ..journal.store import intake_files
 from ..log import log_to_file
 from ..pbx import frame as frames
-from ..pbx.agi import Conversation, harmless
+from ..pbx.agi import Conversation, conversation_over, harmless
 from ..policy import Skip, decide_outcome, decide_registration
 from ..settings import Settings, load
 from . import outputs, portal_calls
 from .finish import rebuilt_registration
 from .intake import FRAME, RESULT
-from .runtime import DIRECTORY_FILE
+from .runtime import DIRECTORY_FILE, request_seconds
 
 LOG = logging.getLogger("bx24.standalone")
-REQUEST_SECONDS = 15.0
 
 
 class Note:
@@ -50,7 +49,9 @@ class Note:
             _write_all(self.descriptor, data)
             hidden.rename(self.path)
         except OSError as error:
-            LOG.warning("%s: can't be written down for later: %s", frame.uniqueid, error.strerror)
+            self.descriptor = -1
+            LOG.warning("%s: %s can't be written down for later: %s", frame.uniqueid, frame.kind, error.strerror)
+            _forget(hidden)
 
     def result(self, entry: Entry) -> None:
         """Replace the frame by what became of it."""
@@ -74,7 +75,14 @@ class Note:
 
     def drop(self) -> None:
         """The call is left out: nothing to keep."""
-        self.path.unlink(missing_ok=True)
+        _forget(self.path)
+
+
+def _forget(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        LOG.debug("%s stays", path.name)  # a read-only disk has nothing to forget
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -90,8 +98,8 @@ def answer(data: bytes, descriptor: int) -> None:
         try:
             frame = frames.parse(data)
             log_to_file(frame.fields.get("log", ""))
-            conversation = Conversation(connection.makefile("r", newline="\n"), connection.makefile("w"))
-            HANDLERS[frame.kind](frame, data, conversation)
+            with conversation_over(connection) as conversation:
+                HANDLERS[frame.kind](frame, data, conversation)
             connection.sendall(b"done\n")
         except OSError:
             pass  # the guard has left at its deadline; what had to be kept is written down
@@ -104,8 +112,9 @@ def _register(frame: frames.Frame, data: bytes, conversation: Conversation) -> N
     note = Note(frame, data)
     try:
         settings = load()
+        client, directory = _portal(settings, frame)
     except ConfigurationError as error:
-        LOG.error("%s: the configuration can't be used: %s", frame.uniqueid, error)
+        LOG.error("%s: register: the configuration can't be used: %s", frame.uniqueid, error)
         outputs.tell(conversation, outputs.FAILED, "the configuration can't be used: run bx24 check")
         return
     decision = decide_registration(settings.rules, frames.beginning(frame))
@@ -114,8 +123,7 @@ def _register(frame: frames.Frame, data: bytes, conversation: Conversation) -> N
         outputs.tell(conversation, outputs.SKIPPED, decision.why)
         return
     try:
-        client, directory = _portal(settings, frame)
-        registered = portal_calls.register(client, directory, decision, REQUEST_SECONDS)
+        registered = portal_calls.register(client, directory, decision, request_seconds())
     except PortalError as error:
         LOG.warning("%s: register failed: %s", frame.uniqueid, error)
         _tell(conversation, outputs.PENDING if error.retryable else outputs.FAILED, harmless(error.message), None)
@@ -143,9 +151,9 @@ def _finish(frame: frames.Frame, data: bytes, conversation: Conversation) -> Non
         outcome = decide_outcome(settings.rules, entry.registration, frames.ending(frame))
         client, directory = _portal(settings, frame)
         registered = entry.registered or portal_calls.register(
-            client, directory, replace(entry.registration, show=False), REQUEST_SECONDS
+            client, directory, replace(entry.registration, show=False), request_seconds()
         )
-        finished = portal_calls.finish_and_settle(client, directory, registered, outcome, REQUEST_SECONDS)
+        finished = portal_calls.finish_and_settle(client, directory, registered, outcome, request_seconds())
     except Bx24Error as error:
         LOG.warning("%s: finish is left to the service: %s", frame.uniqueid, error)
         return

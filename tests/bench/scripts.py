@@ -10,11 +10,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from freepbx_bx24.sandbox.portal import Portal
 from tests.support.agi_script import REPOSITORY, AgiRun, answer, environment_lines
 from tests.support.running_service import RunningService
 
 from .figures import Figure, percentile
+from .portal_process import PortalProcess
 
 VARIABLES = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "35", "DIALEDPEERNUMBER": "101/sip:101@127.0.0.1"}
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -64,8 +64,8 @@ def measure(rounds: int) -> list[Figure]:
     ours = plain = 0.0
     alone_waits, plain_waits = [], []
     alone = alone_plain = 0.0
-    with Portal() as portal, tempfile.TemporaryDirectory(prefix="bx24-bench") as folder:
-        service = RunningService(Path(folder), portal).start()
+    with PortalProcess() as portal, tempfile.TemporaryDirectory(prefix="bx24-bench") as folder:
+        service = RunningService(Path(folder), portal).start()  # type: ignore[arg-type]
         assert service.process
         for number in range(rounds):
             uniqueid = f"1790000{number:03d}.1"

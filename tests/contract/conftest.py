@@ -1,4 +1,5 @@
 """A running portal, and a client of it, for each test."""
+
 from __future__ import annotations
 
 from typing import Iterator

@@ -1,4 +1,5 @@
 """A client that speaks to the portal over real HTTP, and says what it heard."""
+
 from __future__ import annotations
 
 from typing import Any, NamedTuple
@@ -28,8 +29,12 @@ class Client:
 
     def post(self, method: str, auth: str = "webhook", **parameters: Any) -> requests.Response:
         if auth == "oauth":
-            return self.session.post(f"{self.portal.url}/rest/{method}", timeout=10, json=parameters,
-                                     headers={"Authorization": f"Bearer {self.portal.access_token}"})
+            return self.session.post(
+                f"{self.portal.url}/rest/{method}",
+                timeout=10,
+                json=parameters,
+                headers={"Authorization": f"Bearer {self.portal.access_token}"},
+            )
         return self.session.post(self.portal.webhook_url + method, json=parameters, timeout=10)
 
     def result(self, method: str, auth: str = "webhook", **parameters: Any) -> Any:
@@ -45,14 +50,16 @@ class Client:
 
     def register(self, auth: str = "webhook", **parameters: Any) -> dict[str, Any]:
         given = {"USER_ID": 1101, "PHONE_NUMBER": PHONE, "TYPE": 2, **parameters}
-        result = self.result("telephony.externalCall.register", auth,
-                             **{key: value for key, value in given.items() if value is not None})
+        result = self.result(
+            "telephony.externalCall.register", auth, **{key: value for key, value in given.items() if value is not None}
+        )
         assert isinstance(result, dict)
         return result
 
     def finish(self, call_id: str, auth: str = "webhook", **parameters: Any) -> dict[str, Any]:
-        result = self.result("telephony.externalCall.finish", auth,
-                             **{"CALL_ID": call_id, "USER_ID": 1101, **parameters})
+        result = self.result(
+            "telephony.externalCall.finish", auth, **{"CALL_ID": call_id, "USER_ID": 1101, **parameters}
+        )
         assert isinstance(result, dict)
         return result
 

@@ -1,4 +1,5 @@
 """Who is let in: webhooks, tokens, scopes, and the errors of those who are not."""
+
 from __future__ import annotations
 
 import pytest
@@ -8,8 +9,13 @@ from portal_client import Client
 from freepbx_bx24.sandbox.portal import Portal
 
 APPLICATION_ONLY_BY_THE_DOCUMENTATION = (
-    "telephony.externalCall.register", "telephony.externalCall.finish", "telephony.externalLine.add",
-    "telephony.externalLine.update", "telephony.externalLine.delete", "telephony.externalLine.get")
+    "telephony.externalCall.register",
+    "telephony.externalCall.finish",
+    "telephony.externalLine.add",
+    "telephony.externalLine.update",
+    "telephony.externalLine.delete",
+    "telephony.externalLine.get",
+)
 
 
 def _answer(address: str) -> tuple[int, str, str]:
@@ -36,7 +42,8 @@ def test_an_unknown_token_is_invalid(portal: Portal) -> None:
 
 @pytest.mark.parametrize("method", APPLICATION_ONLY_BY_THE_DOCUMENTATION)
 def test_a_portal_may_keep_register_finish_and_lines_for_applications(
-        portal: Portal, client: Client, method: str) -> None:
+    portal: Portal, client: Client, method: str
+) -> None:
     assert client.post(method).json().get("error") != "WRONG_AUTH_TYPE"
     portal.switches.webhook_allowed_for_register = False
     expected = (403, "WRONG_AUTH_TYPE", "Current authorization type is denied for this method")
@@ -54,13 +61,19 @@ def test_a_webhook_without_the_scope_is_refused(portal: Portal, client: Client) 
     portal.credentials.webhook_scopes = frozenset({"user_basic"})
     assert client.post("user.get").status_code == 200
     assert client.refusal("telephony.externalLine.get") == (
-        401, "insufficient_scope", "The request requires higher privileges than provided by the webhook token")
+        401,
+        "insufficient_scope",
+        "The request requires higher privileges than provided by the webhook token",
+    )
 
 
 def test_a_token_without_the_scope_is_refused(portal: Portal, client: Client) -> None:
     portal.credentials.tokens[portal.access_token].scopes = frozenset({"telephony"})
     assert client.refusal("user.get", auth="oauth") == (
-        401, "insufficient_scope", "The request requires higher privileges than provided by the access token")
+        401,
+        "insufficient_scope",
+        "The request requires higher privileges than provided by the access token",
+    )
 
 
 def test_everything_stops_when_the_user_behind_the_key_is_dismissed(portal: Portal, client: Client) -> None:

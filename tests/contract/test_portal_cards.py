@@ -1,4 +1,5 @@
 """telephony.externalCall.show and hide."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -10,13 +11,20 @@ SHOW, HIDE = "telephony.externalCall.show", "telephony.externalCall.hide"
 
 
 @pytest.mark.parametrize("method, action", [(SHOW, "show"), (HIDE, "hide")])
-@pytest.mark.parametrize("given, people", [
-    ({}, [1101]), ({"USER_ID": 1102}, [1102]), ({"USER_ID": "1102"}, [1102]),
-    ({"USER_ID": [1102, "1103"]}, [1102, 1103]), ({"USER_ID": []}, []),
-    ({"USER_ID": [1102, 5555, 1198]}, [1102]),
-])
+@pytest.mark.parametrize(
+    "given, people",
+    [
+        ({}, [1101]),
+        ({"USER_ID": 1102}, [1102]),
+        ({"USER_ID": "1102"}, [1102]),
+        ({"USER_ID": [1102, "1103"]}, [1102, 1103]),
+        ({"USER_ID": []}, []),
+        ({"USER_ID": [1102, 5555, 1198]}, [1102]),
+    ],
+)
 def test_cards_come_and_go_for_the_people_named_or_the_registered_one(
-        client: Client, method: str, action: str, given: dict[str, Any], people: list[int]) -> None:
+    client: Client, method: str, action: str, given: dict[str, Any], people: list[int]
+) -> None:
     call_id = client.register(SHOW=0)["CALL_ID"]
     assert client.result(method, CALL_ID=call_id, **given) is True
     assert client.cards() == [(action, person, action) for person in people]

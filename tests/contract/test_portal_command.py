@@ -1,4 +1,5 @@
 """The portal run alone by a person."""
+
 from __future__ import annotations
 
 import re
@@ -14,8 +15,9 @@ RUN = "import sys; from freepbx_bx24.sandbox.portal.command import run_portal; s
 
 
 def _start(port: int) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", RUN, str(port)], text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, str(port)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -1,4 +1,5 @@
 """telephony.externalCall.finish: checks in order, result types, and every effect on the CRM."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -11,15 +12,19 @@ NOT_FOUND = "Call is not found (call should be registered prior to finishing"
 ANNA = "+74951234567"
 
 
-@pytest.mark.parametrize("parameters, error, description", [
-    ({}, "", "USER_ID or USER_PHONE_INNER should be set"),
-    ({"USER_PHONE_INNER": "999", "CALL_ID": 1}, "", "USER_ID or USER_PHONE_INNER should be set"),
-    ({"USER_ID": 1101}, "INVALID_ARGUMENT", "CALL_ID must be a string"),
-    ({"USER_ID": 5555, "CALL_ID": 17}, "INVALID_ARGUMENT", "CALL_ID must be a string"),
-    ({"USER_ID": 5555, "CALL_ID": "externalCall.0.0"}, "", NOT_FOUND),
-])
+@pytest.mark.parametrize(
+    "parameters, error, description",
+    [
+        ({}, "", "USER_ID or USER_PHONE_INNER should be set"),
+        ({"USER_PHONE_INNER": "999", "CALL_ID": 1}, "", "USER_ID or USER_PHONE_INNER should be set"),
+        ({"USER_ID": 1101}, "INVALID_ARGUMENT", "CALL_ID must be a string"),
+        ({"USER_ID": 5555, "CALL_ID": 17}, "INVALID_ARGUMENT", "CALL_ID must be a string"),
+        ({"USER_ID": 5555, "CALL_ID": "externalCall.0.0"}, "", NOT_FOUND),
+    ],
+)
 def test_checks_come_in_the_portals_order_and_words(
-        client: Client, parameters: dict[str, Any], error: str, description: str) -> None:
+    client: Client, parameters: dict[str, Any], error: str, description: str
+) -> None:
     assert client.refusal(METHOD, **parameters) == (400, error, description)
 
 
@@ -40,11 +45,28 @@ def test_a_second_finish_does_not_find_the_call(client: Client) -> None:
 def test_the_result_of_a_webhook_has_the_portals_types(client: Client) -> None:
     call_id = client.register(PHONE_NUMBER=ANNA, EXTERNAL_CALL_ID="pbx-1", LINE_NUMBER="74957770000")["CALL_ID"]
     assert client.finish(call_id, USER_ID=1102, DURATION="35", VOTE=5) == {
-        "CALL_ID": call_id, "EXTERNAL_CALL_ID": "pbx-1", "PORTAL_USER_ID": 1102, "PHONE_NUMBER": ANNA,
-        "PORTAL_NUMBER": "74957770000", "INCOMING": "2", "CALL_DURATION": 35, "CALL_START_DATE": {},
-        "CALL_STATUS": 1, "CALL_VOTE": 5, "COST": 0, "COST_CURRENCY": "", "CALL_FAILED_CODE": "200",
-        "CALL_FAILED_REASON": "", "REST_APP_ID": None, "REST_APP_NAME": False, "CRM_ACTIVITY_ID": 901,
-        "COMMENT": None, "CRM_ENTITY_TYPE": "CONTACT", "CRM_ENTITY_ID": 42, "ID": 77}
+        "CALL_ID": call_id,
+        "EXTERNAL_CALL_ID": "pbx-1",
+        "PORTAL_USER_ID": 1102,
+        "PHONE_NUMBER": ANNA,
+        "PORTAL_NUMBER": "74957770000",
+        "INCOMING": "2",
+        "CALL_DURATION": 35,
+        "CALL_START_DATE": {},
+        "CALL_STATUS": 1,
+        "CALL_VOTE": 5,
+        "COST": 0,
+        "COST_CURRENCY": "",
+        "CALL_FAILED_CODE": "200",
+        "CALL_FAILED_REASON": "",
+        "REST_APP_ID": None,
+        "REST_APP_NAME": False,
+        "CRM_ACTIVITY_ID": 901,
+        "COMMENT": None,
+        "CRM_ENTITY_TYPE": "CONTACT",
+        "CRM_ENTITY_ID": 42,
+        "ID": 77,
+    }
 
 
 def test_the_result_of_an_application_names_it(client: Client) -> None:
@@ -55,8 +77,7 @@ def test_the_result_of_an_application_names_it(client: Client) -> None:
 def test_a_call_of_no_client_has_no_activity_and_says_so(client: Client) -> None:
     result = client.finish(client.register()["CALL_ID"])
     assert result["CRM_ACTIVITY_ID"] is False
-    assert result["ERRORS"] == {
-        "ACTIVITY_CREATION": "Could not find associated crm entity for the current call"}
+    assert result["ERRORS"] == {"ACTIVITY_CREATION": "Could not find associated crm entity for the current call"}
     assert not {"CRM_ENTITY_TYPE", "CRM_ENTITY_ID"} & set(result)
 
 
@@ -66,13 +87,21 @@ def test_a_client_who_appears_during_the_call_gets_the_activity(client: Client) 
     assert client.finish(call_id)["CRM_ENTITY_ID"] == contact.entity_id
 
 
-@pytest.mark.parametrize("parameters, code, status", [
-    ({}, "304", 0), ({"DURATION": 0}, "304", 0), ({"DURATION": 5}, "200", 1),
-    ({"DURATION": 5, "STATUS_CODE": "304"}, "304", 1), ({"STATUS_CODE": "200"}, "200", 0),
-    ({"STATUS_CODE": "603-S"}, "603-S", 0), ({"STATUS_CODE": 486}, "486", 0),
-])
+@pytest.mark.parametrize(
+    "parameters, code, status",
+    [
+        ({}, "304", 0),
+        ({"DURATION": 0}, "304", 0),
+        ({"DURATION": 5}, "200", 1),
+        ({"DURATION": 5, "STATUS_CODE": "304"}, "304", 1),
+        ({"STATUS_CODE": "200"}, "200", 0),
+        ({"STATUS_CODE": "603-S"}, "603-S", 0),
+        ({"STATUS_CODE": 486}, "486", 0),
+    ],
+)
 def test_code_and_status_follow_from_duration_unless_the_code_is_given(
-        client: Client, parameters: dict[str, Any], code: str, status: int) -> None:
+    client: Client, parameters: dict[str, Any], code: str, status: int
+) -> None:
     result = client.finish(client.register()["CALL_ID"], **parameters)
     assert (result["CALL_FAILED_CODE"], result["CALL_STATUS"]) == (code, status)
 
@@ -87,30 +116,47 @@ def test_finish_hides_the_card_of_its_own_person_only(client: Client) -> None:
 def test_what_the_call_created_goes_to_the_person_who_finished_it(client: Client) -> None:
     client.finish(client.register(CRM_CREATE=1)["CALL_ID"], USER_ID=1105)
     client.finish(client.register(PHONE_NUMBER=ANNA)["CALL_ID"], USER_ID=1105)
-    owners = {(row["CRM_ENTITY_TYPE"], row["CRM_ENTITY_ID"]): row["ASSIGNED_BY_ID"]
-              for row in client.portal.ledger()["entities"]}
+    owners = {
+        (row["CRM_ENTITY_TYPE"], row["CRM_ENTITY_ID"]): row["ASSIGNED_BY_ID"]
+        for row in client.portal.ledger()["entities"]
+    }
     assert owners["LEAD", 32] == 1105
     assert owners["CONTACT", 42] == 1102  # existing ones keep their owner
 
 
-@pytest.mark.parametrize("call_type, code, missed, activity_missed", [
-    (2, "304", True, True), (3, "304", True, False), (4, "304", False, True), (1, "304", False, False),
-    (2, "603", False, False), (2, "200", False, False),
-])
+@pytest.mark.parametrize(
+    "call_type, code, missed, activity_missed",
+    [
+        (2, "304", True, True),
+        (3, "304", True, False),
+        (4, "304", False, True),
+        (1, "304", False, False),
+        (2, "603", False, False),
+        (2, "200", False, False),
+    ],
+)
 def test_a_missed_call_is_code_304_of_incoming_types(
-        client: Client, call_type: int, code: str, missed: bool, activity_missed: bool) -> None:
+    client: Client, call_type: int, code: str, missed: bool, activity_missed: bool
+) -> None:
     call_id = client.register(PHONE_NUMBER=ANNA, TYPE=call_type)["CALL_ID"]
     client.finish(call_id, STATUS_CODE=code)
     assert client.ledger_call(call_id)["missed"] is missed
     assert client.portal.ledger()["activities"][0]["missed"] is activity_missed
 
 
-@pytest.mark.parametrize("call_back, closed", [
-    ({"TYPE": 1}, True), ({"TYPE": 1, "STATUS_CODE": "304"}, False), ({"TYPE": 2}, False),
-    ({"TYPE": 1, "PHONE_NUMBER": PHONE.lstrip("+")}, False), ({"TYPE": 1, "USER_ID": 1107}, True),
-])
+@pytest.mark.parametrize(
+    "call_back, closed",
+    [
+        ({"TYPE": 1}, True),
+        ({"TYPE": 1, "STATUS_CODE": "304"}, False),
+        ({"TYPE": 2}, False),
+        ({"TYPE": 1, "PHONE_NUMBER": PHONE.lstrip("+")}, False),
+        ({"TYPE": 1, "USER_ID": 1107}, True),
+    ],
+)
 def test_an_answered_call_back_to_the_same_number_string_closes_a_missed_call(
-        client: Client, call_back: dict[str, Any], closed: bool) -> None:
+    client: Client, call_back: dict[str, Any], closed: bool
+) -> None:
     missed = client.register()["CALL_ID"]
     client.finish(missed)
     code = call_back.pop("STATUS_CODE", "200")
@@ -119,12 +165,18 @@ def test_an_answered_call_back_to_the_same_number_string_closes_a_missed_call(
     assert client.ledger_call(missed)["missed_closed_by"] == (again if closed else None)
 
 
-@pytest.mark.parametrize("at_register, at_finish, column", [
-    ({"PHONE_NUMBER": "+" + "7" * 20}, {}, "PHONE_NUMBER"), ({"EXTERNAL_CALL_ID": "x" * 65}, {}, "EXTERNAL_CALL_ID"),
-    ({}, {"STATUS_CODE": "x" * 256}, "CALL_FAILED_CODE"), ({}, {"FAILED_REASON": "x" * 256}, "CALL_FAILED_REASON"),
-])
+@pytest.mark.parametrize(
+    "at_register, at_finish, column",
+    [
+        ({"PHONE_NUMBER": "+" + "7" * 20}, {}, "PHONE_NUMBER"),
+        ({"EXTERNAL_CALL_ID": "x" * 65}, {}, "EXTERNAL_CALL_ID"),
+        ({}, {"STATUS_CODE": "x" * 256}, "CALL_FAILED_CODE"),
+        ({}, {"FAILED_REASON": "x" * 256}, "CALL_FAILED_REASON"),
+    ],
+)
 def test_a_value_too_long_for_the_statistics_leaves_the_call_open_and_an_activity_at_each_try(
-        client: Client, at_register: dict[str, Any], at_finish: dict[str, Any], column: str) -> None:
+    client: Client, at_register: dict[str, Any], at_finish: dict[str, Any], column: str
+) -> None:
     call_id = client.register(CRM_CREATE=1, **at_register)["CALL_ID"]
     for attempt in (1, 2):
         refused = client.refusal(METHOD, CALL_ID=call_id, USER_ID=1101, **at_finish)
@@ -145,7 +197,15 @@ def test_the_ledger_shows_how_the_call_ended(client: Client) -> None:
     call_id = client.register(TYPE=1)["CALL_ID"]
     client.finish(call_id, USER_ID=None, USER_PHONE_INNER="104", STATUS_CODE="486", FAILED_REASON="busy")
     row = client.ledger_call(call_id)
-    assert {key: row[key] for key in ("state", "finished_by", "CALL_DURATION", "STATUS_CODE", "FAILED_REASON",
-                                      "missed", "ADD_TO_CHAT")} == {
-        "state": "finished", "finished_by": 1104, "CALL_DURATION": 0, "STATUS_CODE": "486", "FAILED_REASON": "busy",
-        "missed": False, "ADD_TO_CHAT": False}
+    assert {
+        key: row[key]
+        for key in ("state", "finished_by", "CALL_DURATION", "STATUS_CODE", "FAILED_REASON", "missed", "ADD_TO_CHAT")
+    } == {
+        "state": "finished",
+        "finished_by": 1104,
+        "CALL_DURATION": 0,
+        "STATUS_CODE": "486",
+        "FAILED_REASON": "busy",
+        "missed": False,
+        "ADD_TO_CHAT": False,
+    }

@@ -1,4 +1,5 @@
 """What tests do to a portal: outages, delays, gates, scripted replies; and what its ledger keeps of requests."""
+
 from __future__ import annotations
 
 import json
@@ -77,7 +78,10 @@ def test_a_scripted_reply_is_sent_instead_of_running_the_method(portal: Portal, 
     portal.scripted_replies.add(REGISTER, Reply(302, {}, {"Location": "https://renamed.example/rest/"}))
     first = client.post(REGISTER)
     assert (first.status_code, first.text, first.headers["Content-Type"]) == (
-        502, "<html>Bad Gateway</html>", "text/html")
+        502,
+        "<html>Bad Gateway</html>",
+        "text/html",
+    )
     second = client.session.post(portal.webhook_url + REGISTER, allow_redirects=False, timeout=5)
     assert (second.status_code, second.headers["Location"]) == (302, "https://renamed.example/rest/")
     assert portal.ledger()["calls"] == []
@@ -90,6 +94,7 @@ def test_a_scripted_function_alters_the_next_replies_after_the_method_ran(portal
         reply.body["result"]["CALL_ID"] = HOSTILE
         reply.body["result"]["CRM_ENTITY_TYPE"] = HOSTILE
         return reply
+
     portal.scripted_replies.add(REGISTER, poison, times=2)
     answers = [client.register() for _ in range(3)]
     assert [answer["CALL_ID"] == HOSTILE for answer in answers] == [True, True, False]
@@ -105,6 +110,7 @@ def test_a_hostile_error_text_travels_unchanged(portal: Portal, client: Client) 
 def test_a_scripted_function_may_drop_the_connection_after_the_commit(portal: Portal, client: Client) -> None:
     def drop(reply: Reply) -> Reply:
         raise ConnectionResetError
+
     portal.scripted_replies.add(REGISTER, drop)
     with pytest.raises(requests.ConnectionError):
         client.register()
@@ -148,11 +154,20 @@ def test_the_ledger_lists_each_request_with_times_auth_and_error(client: Client)
     client.post("Telephony.ExternalCall.Finish", auth="oauth", USER_ID=1)
     first, second = client.portal.ledger()["requests"]
     assert (first["sequence"], first["method"], first["auth"], first["status"], first["error"]) == (
-        1, REGISTER.lower(), "webhook", 200, None)
+        1,
+        REGISTER.lower(),
+        "webhook",
+        200,
+        None,
+    )
     assert first["arrived"] <= first["answered"] <= second["arrived"]
     assert second["parameters"] == {"USER_ID": 1}
     assert (second["auth"], second["status"], second["error"], second["error_description"]) == (
-        "oauth", 400, "INVALID_ARGUMENT", "CALL_ID must be a string")
+        "oauth",
+        400,
+        "INVALID_ARGUMENT",
+        "CALL_ID must be a string",
+    )
 
 
 def test_no_secret_and_no_file_content_reaches_the_ledger(client: Client) -> None:
@@ -165,8 +180,13 @@ def test_no_secret_and_no_file_content_reaches_the_ledger(client: Client) -> Non
     client.post("telephony.externalCall.attachRecord", CALL_ID=call_id, RECORD_URL="http://u:pw@127.0.0.1:1/a?k=pw")
     client.post("batch", cmd={"a": f"user.get?auth={portal.access_token}&ID=1"})
     text = json.dumps(portal.ledger())
-    for secret in (portal.access_token, portal.credentials.webhooks[1], offer["uploadUrl"].partition("token=")[2],
-                   "SUQzQUJD", "pw"):
+    for secret in (
+        portal.access_token,
+        portal.credentials.webhooks[1],
+        offer["uploadUrl"].partition("token=")[2],
+        "SUQzQUJD",
+        "pw",
+    ):
         assert secret not in text
     assert "<8 characters>" in text
 
@@ -177,6 +197,7 @@ def test_many_callers_at_once_lose_nothing(portal: Portal) -> None:
         call_id = client.register(PHONE_NUMBER=f"+7916{number:07}", CRM_CREATE=1)["CALL_ID"]
         client.finish(call_id, DURATION=number)
         client.session.close()
+
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(one_call, range(1, 61)))
     calls = portal.ledger()["calls"]

@@ -1,4 +1,5 @@
 """The portal's reading methods: people, call statistics, lines and clients."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -9,6 +10,7 @@ from portal_client import PHONE, Client
 from freepbx_bx24.sandbox.portal import Employee, Entity
 
 # -- user.get ------------------------------------------------------------------------------------------------------
+
 
 def test_people_come_fifty_a_page(client: Client) -> None:
     client.portal.world.employees.append(Employee(2000, "Late"))
@@ -25,35 +27,62 @@ def test_a_person_has_the_portals_types(client: Client) -> None:
     assert (first["ID"], first["ACTIVE"], first["UF_PHONE_INNER"]) == ("1101", True, "101")
 
 
-@pytest.mark.parametrize("parameters, total", [
-    ({}, 100), ({"FILTER": {"ACTIVE": True}}, 99), ({"filter": {"active": False}}, 1), ({"ACTIVE": "Y"}, 99),
-    ({"FILTER": {"UF_PHONE_INNER": "101"}}, 1), ({"UF_PHONE_INNER": ["101", "102", "9"]}, 2),
-    ({"FILTER": {"UF_PHONE_INNER": "10"}}, 0), ({"FILTER": {"UF_PHONE_INNER": "198", "ACTIVE": True}}, 0),
-    ({"FILTER": {"NO_SUCH_FIELD": "x"}}, 100), ({"USER_TYPE": "employee"}, 100), ({"USER_TYPE": "extranet"}, 0),
-])
+@pytest.mark.parametrize(
+    "parameters, total",
+    [
+        ({}, 100),
+        ({"FILTER": {"ACTIVE": True}}, 99),
+        ({"filter": {"active": False}}, 1),
+        ({"ACTIVE": "Y"}, 99),
+        ({"FILTER": {"UF_PHONE_INNER": "101"}}, 1),
+        ({"UF_PHONE_INNER": ["101", "102", "9"]}, 2),
+        ({"FILTER": {"UF_PHONE_INNER": "10"}}, 0),
+        ({"FILTER": {"UF_PHONE_INNER": "198", "ACTIVE": True}}, 0),
+        ({"FILTER": {"NO_SUCH_FIELD": "x"}}, 100),
+        ({"USER_TYPE": "employee"}, 100),
+        ({"USER_TYPE": "extranet"}, 0),
+    ],
+)
 def test_people_are_filtered_exactly(client: Client, parameters: dict[str, Any], total: int) -> None:
     assert client.post("user.get", **parameters).json()["total"] == total
 
 
 # -- voximplant.statistic.get --------------------------------------------------------------------------------------
 
+
 def test_a_statistics_row_is_all_strings(client: Client) -> None:
-    call_id = client.finished_call("oauth", PHONE_NUMBER="+74951234567", EXTERNAL_CALL_ID="pbx-1", LINE_NUMBER="100",
-                                   CALL_START_DATE="2026-09-21T17:15:22+03:00")
-    row, = client.result("voximplant.statistic.get")
+    call_id = client.finished_call(
+        "oauth",
+        PHONE_NUMBER="+74951234567",
+        EXTERNAL_CALL_ID="pbx-1",
+        LINE_NUMBER="100",
+        CALL_START_DATE="2026-09-21T17:15:22+03:00",
+    )
+    (row,) = client.result("voximplant.statistic.get")
     assert row.pop("RECORD_FILE_ID") is None
     assert row.pop("COMMENT") is None
     assert all(isinstance(value, str) for value in row.values()), row
-    expected = {"CALL_ID": call_id, "EXTERNAL_CALL_ID": "pbx-1", "PORTAL_USER_ID": "1101", "CALL_DURATION": "10",
-                "CALL_START_DATE": "2026-09-21T17:15:22+03:00", "COST": "0.0000", "CALL_FAILED_CODE": "200",
-                "CRM_ENTITY_TYPE": "CONTACT", "CRM_ENTITY_ID": "42", "REST_APP_ID": "3", "CALL_TYPE": "2",
-                "PORTAL_NUMBER": "100", "PHONE_NUMBER": "+74951234567"}
+    expected = {
+        "CALL_ID": call_id,
+        "EXTERNAL_CALL_ID": "pbx-1",
+        "PORTAL_USER_ID": "1101",
+        "CALL_DURATION": "10",
+        "CALL_START_DATE": "2026-09-21T17:15:22+03:00",
+        "COST": "0.0000",
+        "CALL_FAILED_CODE": "200",
+        "CRM_ENTITY_TYPE": "CONTACT",
+        "CRM_ENTITY_ID": "42",
+        "REST_APP_ID": "3",
+        "CALL_TYPE": "2",
+        "PORTAL_NUMBER": "100",
+        "PHONE_NUMBER": "+74951234567",
+    }
     assert expected.items() <= row.items()
 
 
 def test_statistics_of_webhooks_have_no_application(client: Client) -> None:
     client.finished_call()
-    row, = client.result("voximplant.statistic.get")
+    (row,) = client.result("voximplant.statistic.get")
     assert (row["REST_APP_ID"], row["REST_APP_NAME"]) == (None, False)
 
 
@@ -62,20 +91,31 @@ def test_open_calls_are_not_in_the_statistics(client: Client) -> None:
     assert client.post("voximplant.statistic.get").json()["total"] == 0
 
 
-@pytest.mark.parametrize("filters, days", [
-    ({}, [1, 2, 3]), ({"EXTERNAL_CALL_ID": "call-2"}, [2]), ({"=EXTERNAL_CALL_ID": ["call-1", "call-3"]}, [1, 3]),
-    ({"!EXTERNAL_CALL_ID": "call-2"}, [1, 3]), ({">CALL_START_DATE": "2026-09-02T12:00:00+03:00"}, [3]),
-    ({">=CALL_START_DATE": "2026-09-02T09:00:00+00:00"}, [2, 3]),
-    ({"<CALL_START_DATE": "2026-09-02 12:00"}, [1]), ({"<=CALL_START_DATE": "2026-09-02T12:00:00+03:00"}, [1, 2]),
-    ({">CALL_DURATION": 2, "<CALL_DURATION": "20"}, [3]), ({"CALL_DURATION": "2"}, [2]),
-    ({"NO_SUCH_FIELD": "x"}, [1, 2, 3]), ({">NO_SUCH": 1, "PHONE_NUMBER": PHONE}, [1, 2, 3]),
-    ({"CALL_ID": "externalCall.0.0"}, []),
-])
+@pytest.mark.parametrize(
+    "filters, days",
+    [
+        ({}, [1, 2, 3]),
+        ({"EXTERNAL_CALL_ID": "call-2"}, [2]),
+        ({"=EXTERNAL_CALL_ID": ["call-1", "call-3"]}, [1, 3]),
+        ({"!EXTERNAL_CALL_ID": "call-2"}, [1, 3]),
+        ({">CALL_START_DATE": "2026-09-02T12:00:00+03:00"}, [3]),
+        ({">=CALL_START_DATE": "2026-09-02T09:00:00+00:00"}, [2, 3]),
+        ({"<CALL_START_DATE": "2026-09-02 12:00"}, [1]),
+        ({"<=CALL_START_DATE": "2026-09-02T12:00:00+03:00"}, [1, 2]),
+        ({">CALL_DURATION": 2, "<CALL_DURATION": "20"}, [3]),
+        ({"CALL_DURATION": "2"}, [2]),
+        ({"NO_SUCH_FIELD": "x"}, [1, 2, 3]),
+        ({">NO_SUCH": 1, "PHONE_NUMBER": PHONE}, [1, 2, 3]),
+        ({"CALL_ID": "externalCall.0.0"}, []),
+    ],
+)
 def test_statistics_are_filtered_by_fields_and_operators(
-        client: Client, filters: dict[str, Any], days: list[int]) -> None:
+    client: Client, filters: dict[str, Any], days: list[int]
+) -> None:
     for day, duration in ((1, 20), (2, 2), (3, 3)):
-        call_id = client.register(CALL_START_DATE=f"2026-09-0{day}T12:00:00+03:00",
-                                  EXTERNAL_CALL_ID=f"call-{day}")["CALL_ID"]
+        call_id = client.register(CALL_START_DATE=f"2026-09-0{day}T12:00:00+03:00", EXTERNAL_CALL_ID=f"call-{day}")[
+            "CALL_ID"
+        ]
         client.finish(call_id, DURATION=duration)
     rows = client.result("voximplant.statistic.get", FILTER=filters)
     assert [int(row["EXTERNAL_CALL_ID"][-1]) for row in rows] == days
@@ -111,23 +151,33 @@ def test_the_id_of_a_line_is_a_number_in_add_and_text_in_update(client: Client) 
     assert client.result(GET) == []
 
 
-@pytest.mark.parametrize("given, flag", [({}, "Y"), ({"CRM_AUTO_CREATE": "Y"}, "Y"), ({"CRM_AUTO_CREATE": 1}, "N"),
-                                         ({"CRM_AUTO_CREATE": "y"}, "N")])
+@pytest.mark.parametrize(
+    "given, flag",
+    [({}, "Y"), ({"CRM_AUTO_CREATE": "Y"}, "Y"), ({"CRM_AUTO_CREATE": 1}, "N"), ({"CRM_AUTO_CREATE": "y"}, "N")],
+)
 def test_anything_but_a_capital_y_switches_creation_off(client: Client, given: dict[str, Any], flag: str) -> None:
     client.result(ADD, NUMBER="100", **given)
     assert client.result(GET)[0]["CRM_AUTO_CREATE"] == flag
 
 
-@pytest.mark.parametrize("method, parameters, description", [
-    (ADD, {}, "NUMBER should not be empty"), (ADD, {"NUMBER": "  "}, "NUMBER should not be empty"),
-    (ADD, {"NUMBER": "7"}, "Line already exists"), (ADD, {"NUMBER": "1" * 51}, "DB error"),
-    (UPDATE, {}, "There are no fields to update"), (UPDATE, {"NUMBER": "9"}, "There are no fields to update"),
-    (UPDATE, {"NAME": "x"}, "NUMBER should not be empty"),
-    (UPDATE, {"NAME": "x", "NUMBER": "9"}, "Could not find line with number 9"),
-    (DELETE, {}, "NUMBER should not be empty"), (DELETE, {"NUMBER": "9"}, "Could not find line with number 9"),
-])
+@pytest.mark.parametrize(
+    "method, parameters, description",
+    [
+        (ADD, {}, "NUMBER should not be empty"),
+        (ADD, {"NUMBER": "  "}, "NUMBER should not be empty"),
+        (ADD, {"NUMBER": "7"}, "Line already exists"),
+        (ADD, {"NUMBER": "1" * 51}, "DB error"),
+        (UPDATE, {}, "There are no fields to update"),
+        (UPDATE, {"NUMBER": "9"}, "There are no fields to update"),
+        (UPDATE, {"NAME": "x"}, "NUMBER should not be empty"),
+        (UPDATE, {"NAME": "x", "NUMBER": "9"}, "Could not find line with number 9"),
+        (DELETE, {}, "NUMBER should not be empty"),
+        (DELETE, {"NUMBER": "9"}, "Could not find line with number 9"),
+    ],
+)
 def test_lines_are_refused_in_the_portals_order_and_words(
-        client: Client, method: str, parameters: dict[str, Any], description: str) -> None:
+    client: Client, method: str, parameters: dict[str, Any], description: str
+) -> None:
     client.result(ADD, NUMBER="7")
     assert client.refusal(method, **parameters) == (400, "", description)
 
@@ -145,16 +195,32 @@ SEARCH = "telephony.externalCall.searchCrmEntities"
 
 def test_clients_are_listed_contacts_first_then_leads_then_companies(client: Client) -> None:
     client.portal.world.entities += [
-        Entity("COMPANY", 8, "Firm", ["84951234567"]), Entity("LEAD", 50, "Closed", ["+74951234567"], closed=True),
-        Entity("CONTACT", 41, "Ivan", ["+7 495 1234567"], assigned_by_id=9999)]
+        Entity("COMPANY", 8, "Firm", ["84951234567"]),
+        Entity("LEAD", 50, "Closed", ["+74951234567"], closed=True),
+        Entity("CONTACT", 41, "Ivan", ["+7 495 1234567"], assigned_by_id=9999),
+    ]
     found = client.result(SEARCH, PHONE_NUMBER="8 (495) 123-45-67")
     assert [(row["CRM_ENTITY_TYPE"], row["CRM_ENTITY_ID"]) for row in found] == [
-        ("CONTACT", 41), ("CONTACT", 42), ("LEAD", 50), ("COMPANY", 8)]
+        ("CONTACT", 41),
+        ("CONTACT", 42),
+        ("LEAD", 50),
+        ("COMPANY", 8),
+    ]
     assert set(found[0]["ASSIGNED_BY"].values()) == {None}  # the person's row is missing
     assert found[1] == {
-        "CRM_ENTITY_TYPE": "CONTACT", "CRM_ENTITY_ID": 42, "ASSIGNED_BY_ID": 1102, "NAME": "Anna Petrova",
-        "ASSIGNED_BY": {"ID": "1102", "TIMEMAN_STATUS": "OPENED", "USER_PHONE_INNER": "102", "WORK_PHONE": None,
-                        "PERSONAL_PHONE": "", "PERSONAL_MOBILE": ""}}
+        "CRM_ENTITY_TYPE": "CONTACT",
+        "CRM_ENTITY_ID": 42,
+        "ASSIGNED_BY_ID": 1102,
+        "NAME": "Anna Petrova",
+        "ASSIGNED_BY": {
+            "ID": "1102",
+            "TIMEMAN_STATUS": "OPENED",
+            "USER_PHONE_INNER": "102",
+            "WORK_PHONE": None,
+            "PERSONAL_PHONE": "",
+            "PERSONAL_MOBILE": "",
+        },
+    }
 
 
 def test_nobody_is_an_empty_list_and_no_number_a_refusal(client: Client) -> None:

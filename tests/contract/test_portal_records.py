@@ -1,4 +1,5 @@
 """telephony.externalCall.attachRecord in its three modes, and the upload address."""
+
 from __future__ import annotations
 
 import base64
@@ -21,8 +22,7 @@ def _packed(content: bytes) -> str:
 
 def test_neither_address_nor_name_is_refused_before_all_else(client: Client) -> None:
     refused = client.refusal(METHOD, CALL_ID="x")
-    assert refused == (
-        400, "", "Required parameters are not set. Request should contain or URL or FILENAME parameter")
+    assert refused == (400, "", "Required parameters are not set. Request should contain or URL or FILENAME parameter")
 
 
 @pytest.mark.parametrize("mode", [{"FILENAME": "a.mp3"}, {"FILENAME": "", "FILE_CONTENT": ""}, {"RECORD_URL": ""}])
@@ -31,14 +31,17 @@ def test_a_call_that_is_not_finished_takes_no_record(client: Client, mode: dict[
     assert client.refusal(METHOD, CALL_ID=call_id, **mode) == (400, "", NOT_FINISHED)
 
 
-@pytest.mark.parametrize("name, content, description", [
-    ("", "", "File name is empty"),
-    ("a.MP3", "", "Wrong file extension. Only wav and mp3 are allowed"),
-    ("a.flac", "", "Wrong file extension. Only wav and mp3 are allowed"),
-    ("a.mp3", "", "File content is empty."),
-    ("a.mp3", "data:audio/mp3;base64,AAAA", "File content is not properly encoded. Base64 encoding is expected."),
-    ("a.mp3", _packed(b"plain text, no sound"), "The file type is not allowed"),
-])
+@pytest.mark.parametrize(
+    "name, content, description",
+    [
+        ("", "", "File name is empty"),
+        ("a.MP3", "", "Wrong file extension. Only wav and mp3 are allowed"),
+        ("a.flac", "", "Wrong file extension. Only wav and mp3 are allowed"),
+        ("a.mp3", "", "File content is empty."),
+        ("a.mp3", "data:audio/mp3;base64,AAAA", "File content is not properly encoded. Base64 encoding is expected."),
+        ("a.mp3", _packed(b"plain text, no sound"), "The file type is not allowed"),
+    ],
+)
 def test_content_is_checked_in_the_portals_order(client: Client, name: str, content: str, description: str) -> None:
     call_id = client.finished_call()
     assert client.refusal(METHOD, CALL_ID=call_id, FILENAME=name, FILE_CONTENT=content) == (400, "", description)
@@ -49,17 +52,20 @@ def test_content_is_checked_in_the_portals_order(client: Client, name: str, cont
 def test_content_is_stored_and_linked(client: Client, name: str, content: bytes) -> None:
     call_id = client.finished_call()
     assert client.result(METHOD, CALL_ID=call_id, FILENAME=name, FILE_CONTENT=_packed(content)) == {"FILE_ID": 9079}
-    record, = client.ledger_call(call_id)["records"]
+    (record,) = client.ledger_call(call_id)["records"]
     assert (record["FILE_ID"], record["FILENAME"], record["size"]) == (9079, name, len(content))
-    row, = client.result("voximplant.statistic.get", FILTER={"CALL_ID": call_id})
+    (row,) = client.result("voximplant.statistic.get", FILTER={"CALL_ID": call_id})
     assert row["RECORD_FILE_ID"] == 9079
 
 
 def test_megabytes_of_content_go_through_in_a_form_body(client: Client) -> None:
     call_id = client.finished_call()
     content = MP3 + bytes(5_000_000)
-    answer = client.session.post(client.portal.webhook_url + METHOD, timeout=20, data={
-        "CALL_ID": call_id, "FILENAME": "long.mp3", "FILE_CONTENT": _packed(content)})
+    answer = client.session.post(
+        client.portal.webhook_url + METHOD,
+        timeout=20,
+        data={"CALL_ID": call_id, "FILENAME": "long.mp3", "FILE_CONTENT": _packed(content)},
+    )
     assert answer.status_code == 200
     assert client.ledger_call(call_id)["records"][0]["size"] == len(content)
 
@@ -67,6 +73,7 @@ def test_megabytes_of_content_go_through_in_a_form_body(client: Client) -> None:
 def test_a_name_is_taken_once_in_the_month_of_the_calls_start(client: Client) -> None:
     def attach(call_id: str, name: str) -> Any:
         return client.post(METHOD, CALL_ID=call_id, FILENAME=name, FILE_CONTENT=_packed(MP3)).json()
+
     first = client.finished_call(CALL_START_DATE="2026-08-31T21:30:00+00:00")  # September on the portal's clock
     second = client.finished_call(CALL_START_DATE="2026-09-01T12:00:00+03:00", TYPE=1)
     third = client.finished_call(CALL_START_DATE="2026-10-01T12:00:00+03:00", TYPE=1)
@@ -79,6 +86,7 @@ def test_a_name_is_taken_once_in_the_month_of_the_calls_start(client: Client) ->
 
 
 # -- upload address ------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("auth", ["webhook", "oauth"])
 def test_an_upload_address_takes_one_file_for_its_call(client: Client, auth: str) -> None:
@@ -94,15 +102,20 @@ def test_upload_addresses_have_the_form_of_their_credential(client: Client) -> N
     portal = client.portal
     call_id = client.finished_call()
     assert client.result(METHOD, CALL_ID=call_id, FILENAME="a.mp3")["uploadUrl"].startswith(
-        f"{portal.webhook_url}upload/?token=telephony%7C")
+        f"{portal.webhook_url}upload/?token=telephony%7C"
+    )
     assert client.result(METHOD, "oauth", CALL_ID=call_id, FILENAME="a.mp3")["uploadUrl"].startswith(
-        f"{portal.url}/rest/upload.json?auth={portal.access_token}&token=telephony%7C")
+        f"{portal.url}/rest/upload.json?auth={portal.access_token}&token=telephony%7C"
+    )
 
 
-@pytest.mark.parametrize("files, description", [
-    ({"other": ("a.wav", b"x")}, "Error: required parameter file is not found"),
-    ({"file": ("a.WAV", b"x")}, "Wrong file extension. Only wav and mp3 are allowed"),
-])
+@pytest.mark.parametrize(
+    "files, description",
+    [
+        ({"other": ("a.wav", b"x")}, "Error: required parameter file is not found"),
+        ({"file": ("a.WAV", b"x")}, "Wrong file extension. Only wav and mp3 are allowed"),
+    ],
+)
 def test_an_upload_is_checked_for_part_and_extension(client: Client, files: Any, description: str) -> None:
     address = client.result(METHOD, CALL_ID=client.finished_call(), FILENAME="a.wav")["uploadUrl"]
     answer = client.session.post(address, files=files, timeout=5)
@@ -113,14 +126,20 @@ def test_a_tampered_or_foreign_upload_address_is_refused(client: Client) -> None
     portal = client.portal
     address = client.result(METHOD, CALL_ID=client.finished_call(), FILENAME="a.wav")["uploadUrl"]
     token = address.partition("token=")[2]
-    for wrong in (address[:-1] + ("0" if address[-1] != "0" else "1"), address.partition("token=")[0],
-                  f"{portal.url}/rest/upload.json?auth={portal.access_token}&token={token}"):
+    for wrong in (
+        address[:-1] + ("0" if address[-1] != "0" else "1"),
+        address.partition("token=")[0],
+        f"{portal.url}/rest/upload.json?auth={portal.access_token}&token={token}",
+    ):
         answer = client.session.post(wrong, files={"file": ("a.wav", WAV)}, timeout=5)
         assert (answer.status_code, answer.json()) == (
-            403, {"error": "ACCESS_DENIED", "error_description": "Access denied! Link check failed"})
+            403,
+            {"error": "ACCESS_DENIED", "error_description": "Access denied! Link check failed"},
+        )
 
 
 # -- RECORD_URL ----------------------------------------------------------------------------------------------------
+
 
 class _Files(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
@@ -148,12 +167,16 @@ def test_a_record_is_downloaded_from_its_address(client: Client, files_url: str)
     assert client.ledger_call(call_id)["records"][1]["FILENAME"] == "named.mp3"
 
 
-@pytest.mark.parametrize("path, description", [
-    ("/gone/a.mp3", "Server returns HTTP error code 404"), ("/good/a.txt", "Wrong file extension"),
-    ("/", "File name is empty"), ("/good/text.mp3", "The file type is not allowed"),
-])
-def test_a_record_that_can_not_be_had_is_refused(
-        client: Client, files_url: str, path: str, description: str) -> None:
+@pytest.mark.parametrize(
+    "path, description",
+    [
+        ("/gone/a.mp3", "Server returns HTTP error code 404"),
+        ("/good/a.txt", "Wrong file extension"),
+        ("/", "File name is empty"),
+        ("/good/text.mp3", "The file type is not allowed"),
+    ],
+)
+def test_a_record_that_can_not_be_had_is_refused(client: Client, files_url: str, path: str, description: str) -> None:
     refused = client.refusal(METHOD, CALL_ID=client.finished_call(), RECORD_URL=files_url + path)
     assert refused.description.startswith(description)
 
@@ -161,6 +184,7 @@ def test_a_record_that_can_not_be_had_is_refused(
 def test_other_calls_go_on_while_a_record_is_downloaded(client: Client) -> None:
     """The record's address is the portal itself: it would wait for itself for ever if the download held its lock."""
     call_id = client.finished_call()
-    refused = client.refusal(METHOD, CALL_ID=call_id, RECORD_URL=client.portal.webhook_url + "user.get?x=a.mp3",
-                             FILENAME="a.mp3")
+    refused = client.refusal(
+        METHOD, CALL_ID=call_id, RECORD_URL=client.portal.webhook_url + "user.get?x=a.mp3", FILENAME="a.mp3"
+    )
     assert refused.description == "The file type is not allowed"

@@ -1,4 +1,5 @@
 """telephony.externalCall.register: checks in order, result types, the dedupe rule and what the CRM creates."""
+
 from __future__ import annotations
 
 import re
@@ -19,20 +20,32 @@ NO_PHONE = "Unsupported phone number format"
 NOT_ACTIVE = "User is not found or is not active"
 
 
-@pytest.mark.parametrize("wrong, description", [
-    ({"USER_ID": None}, NO_PERSON), ({"USER_ID": 0}, NO_PERSON), ({"USER_ID": "abc"}, NO_PERSON),
-    ({"USER_ID": None, "USER_PHONE_INNER": "999"}, NO_PERSON),
-    ({"USER_ID": None, "USER_PHONE_INNER": "198"}, NO_PERSON),
-    ({"USER_ID": None, "USER_PHONE_INNER": ""}, NO_PERSON),
-    ({"TYPE": None}, "Unknown TYPE"), ({"TYPE": 0}, "Unknown TYPE"), ({"TYPE": 6}, "Unknown TYPE"),
-    ({"TYPE": "in"}, "Unknown TYPE"),
-    ({"CALL_START_DATE": "yesterday-ish"}, NO_DATE), ({"CALL_START_DATE": "2026-13-01T00:00:00+03:00"}, NO_DATE),
-    ({"CALL_START_DATE": 1790000123}, NO_DATE),
-    ({"PHONE_NUMBER": None}, NO_PHONE), ({"PHONE_NUMBER": "anonymous"}, NO_PHONE), ({"PHONE_NUMBER": ""}, NO_PHONE),
-    ({"USER_ID": 5555}, NOT_ACTIVE), ({"USER_ID": 1198}, NOT_ACTIVE),
-])
+@pytest.mark.parametrize(
+    "wrong, description",
+    [
+        ({"USER_ID": None}, NO_PERSON),
+        ({"USER_ID": 0}, NO_PERSON),
+        ({"USER_ID": "abc"}, NO_PERSON),
+        ({"USER_ID": None, "USER_PHONE_INNER": "999"}, NO_PERSON),
+        ({"USER_ID": None, "USER_PHONE_INNER": "198"}, NO_PERSON),
+        ({"USER_ID": None, "USER_PHONE_INNER": ""}, NO_PERSON),
+        ({"TYPE": None}, "Unknown TYPE"),
+        ({"TYPE": 0}, "Unknown TYPE"),
+        ({"TYPE": 6}, "Unknown TYPE"),
+        ({"TYPE": "in"}, "Unknown TYPE"),
+        ({"CALL_START_DATE": "yesterday-ish"}, NO_DATE),
+        ({"CALL_START_DATE": "2026-13-01T00:00:00+03:00"}, NO_DATE),
+        ({"CALL_START_DATE": 1790000123}, NO_DATE),
+        ({"PHONE_NUMBER": None}, NO_PHONE),
+        ({"PHONE_NUMBER": "anonymous"}, NO_PHONE),
+        ({"PHONE_NUMBER": ""}, NO_PHONE),
+        ({"USER_ID": 5555}, NOT_ACTIVE),
+        ({"USER_ID": 1198}, NOT_ACTIVE),
+    ],
+)
 def test_a_wrong_parameter_is_refused_in_the_portals_words(
-        client: Client, wrong: dict[str, Any], description: str) -> None:
+    client: Client, wrong: dict[str, Any], description: str
+) -> None:
     assert client.refusal(METHOD, **{**GOOD, **wrong}) == (400, "", description)
     assert client.portal.ledger()["calls"] == []
 
@@ -51,8 +64,12 @@ def test_the_result_has_the_portals_types(client: Client) -> None:
     result = client.register()
     assert re.fullmatch(r"externalCall\.[0-9a-f]{32}\.\d{10}", result["CALL_ID"])
     del result["CALL_ID"]
-    assert result == {"CRM_CREATED_LEAD": None, "CRM_CREATED_ENTITIES": [], "CRM_ENTITY_TYPE": "",
-                      "CRM_ENTITY_ID": None}
+    assert result == {
+        "CRM_CREATED_LEAD": None,
+        "CRM_CREATED_ENTITIES": [],
+        "CRM_ENTITY_TYPE": "",
+        "CRM_ENTITY_ID": None,
+    }
 
 
 def test_a_person_is_found_by_internal_number(client: Client) -> None:
@@ -66,8 +83,13 @@ def test_a_non_zero_user_id_wins_over_the_internal_number(client: Client) -> Non
 
 
 def test_the_ledger_shows_the_call_as_the_portal_keeps_it(client: Client) -> None:
-    call_id = client.register(PHONE_NUMBER="8 (495) 000-00-01 доб.*12", TYPE="1", LINE_NUMBER=" +74957770000 ",
-                              CALL_START_DATE="2026-09-21T15:15:22+01:00", EXTERNAL_CALL_ID="pbx-1.2")["CALL_ID"]
+    call_id = client.register(
+        PHONE_NUMBER="8 (495) 000-00-01 доб.*12",
+        TYPE="1",
+        LINE_NUMBER=" +74957770000 ",
+        CALL_START_DATE="2026-09-21T15:15:22+01:00",
+        EXTERNAL_CALL_ID="pbx-1.2",
+    )["CALL_ID"]
     row = client.ledger_call(call_id)
     assert row["PHONE_NUMBER"] == "84950000001*12"  # stripped, not normalised
     assert (row["TYPE"], row["direction"], row["state"]) == (1, "outgoing", "open")
@@ -90,7 +112,8 @@ def test_an_unknown_line_is_created_once_without_name(client: Client) -> None:
     client.register(LINE_NUMBER="+74957770000")
     client.register(LINE_NUMBER="+74957770000", TYPE=1)
     assert client.result("telephony.externalLine.get") == [
-        {"NUMBER": "+74957770000", "NAME": None, "CRM_AUTO_CREATE": "Y"}]
+        {"NUMBER": "+74957770000", "NAME": None, "CRM_AUTO_CREATE": "Y"}
+    ]
 
 
 def test_a_line_longer_than_its_column_is_a_server_error(client: Client) -> None:
@@ -109,29 +132,33 @@ OLD = (datetime.now(timezone.utc) - timedelta(minutes=31)).isoformat(timespec="s
 RECENT = (datetime.now(timezone.utc) - timedelta(minutes=29)).isoformat(timespec="seconds")
 
 
-@pytest.mark.parametrize("first, second, same", [
-    ({}, {}, True),
-    ({}, {"USER_ID": 1102}, False),
-    ({}, {"TYPE": 1}, False),
-    ({}, {"PHONE_NUMBER": "79160000555"}, False),
-    ({}, {"PHONE_NUMBER": "+7 (916) 000-05-55"}, True),
-    ({}, {"LINE_NUMBER": "1"}, False),
-    ({"LINE_NUMBER": "1"}, {}, True),
-    ({"LINE_NUMBER": "1"}, {"LINE_NUMBER": " 1 "}, True),
-    ({"LINE_NUMBER": "1"}, {"LINE_NUMBER": "2"}, False),
-    ({}, {"EXTERNAL_CALL_ID": "a"}, False),
-    ({"EXTERNAL_CALL_ID": "a"}, {}, True),
-    ({"EXTERNAL_CALL_ID": "a"}, {"EXTERNAL_CALL_ID": "a"}, True),
-    ({"EXTERNAL_CALL_ID": "a"}, {"EXTERNAL_CALL_ID": "b"}, False),
-    ({"CALL_START_DATE": RECENT}, {"CALL_START_DATE": OLD}, True),
-    ({"CALL_START_DATE": OLD}, {}, False),
-    ({"CALL_START_DATE": OLD}, {"CALL_START_DATE": OLD}, False),
-    ({"auth": "webhook"}, {"auth": "oauth"}, False),
-    ({"auth": "oauth"}, {"auth": "oauth"}, True),
-    ({}, {"CRM_CREATE": 1, "USER_ID": None, "USER_PHONE_INNER": "101"}, True),
-])
+@pytest.mark.parametrize(
+    "first, second, same",
+    [
+        ({}, {}, True),
+        ({}, {"USER_ID": 1102}, False),
+        ({}, {"TYPE": 1}, False),
+        ({}, {"PHONE_NUMBER": "79160000555"}, False),
+        ({}, {"PHONE_NUMBER": "+7 (916) 000-05-55"}, True),
+        ({}, {"LINE_NUMBER": "1"}, False),
+        ({"LINE_NUMBER": "1"}, {}, True),
+        ({"LINE_NUMBER": "1"}, {"LINE_NUMBER": " 1 "}, True),
+        ({"LINE_NUMBER": "1"}, {"LINE_NUMBER": "2"}, False),
+        ({}, {"EXTERNAL_CALL_ID": "a"}, False),
+        ({"EXTERNAL_CALL_ID": "a"}, {}, True),
+        ({"EXTERNAL_CALL_ID": "a"}, {"EXTERNAL_CALL_ID": "a"}, True),
+        ({"EXTERNAL_CALL_ID": "a"}, {"EXTERNAL_CALL_ID": "b"}, False),
+        ({"CALL_START_DATE": RECENT}, {"CALL_START_DATE": OLD}, True),
+        ({"CALL_START_DATE": OLD}, {}, False),
+        ({"CALL_START_DATE": OLD}, {"CALL_START_DATE": OLD}, False),
+        ({"auth": "webhook"}, {"auth": "oauth"}, False),
+        ({"auth": "oauth"}, {"auth": "oauth"}, True),
+        ({}, {"CRM_CREATE": 1, "USER_ID": None, "USER_PHONE_INNER": "101"}, True),
+    ],
+)
 def test_a_registration_repeats_an_open_call_or_makes_a_new_one(
-        client: Client, first: dict[str, Any], second: dict[str, Any], same: bool) -> None:
+    client: Client, first: dict[str, Any], second: dict[str, Any], same: bool
+) -> None:
     calls = [client.register(**first)["CALL_ID"], client.register(**second)["CALL_ID"]]
     assert (len(set(calls)) == 1) is same
     assert len(client.portal.ledger()["calls"]) == len(set(calls))
@@ -168,13 +195,24 @@ def test_a_repeat_keeps_the_entities_of_the_first(client: Client) -> None:
 
 # -- CRM -----------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("phone, entity_type, entity_id", [
-    (ANNA, "CONTACT", 42), ("84951234567", "CONTACT", 42), ("74951234567", "CONTACT", 42),
-    ("0074951234567", "CONTACT", 42), ("01174951234567", "CONTACT", 42), ("+78120000007", "COMPANY", 7),
-    ("+74950000031", "LEAD", 31), ("4951234567", "", None), (PHONE, "", None),
-])
+
+@pytest.mark.parametrize(
+    "phone, entity_type, entity_id",
+    [
+        (ANNA, "CONTACT", 42),
+        ("84951234567", "CONTACT", 42),
+        ("74951234567", "CONTACT", 42),
+        ("0074951234567", "CONTACT", 42),
+        ("01174951234567", "CONTACT", 42),
+        ("+78120000007", "COMPANY", 7),
+        ("+74950000031", "LEAD", 31),
+        ("4951234567", "", None),
+        (PHONE, "", None),
+    ],
+)
 def test_the_client_is_found_by_the_normalised_number(
-        client: Client, phone: str, entity_type: str, entity_id: int | None) -> None:
+    client: Client, phone: str, entity_type: str, entity_id: int | None
+) -> None:
     result = client.register(PHONE_NUMBER=phone)
     assert (result["CRM_ENTITY_TYPE"], result["CRM_ENTITY_ID"]) == (entity_type, entity_id)
     assert result["CRM_CREATED_ENTITIES"] == []
@@ -210,17 +248,24 @@ def test_a_portal_without_leads_makes_a_contact_and_a_deal(portal: Portal, clien
     portal.switches.lead_mode = False
     result = client.register(CRM_CREATE=1)
     assert result["CRM_CREATED_LEAD"] is None
-    assert result["CRM_CREATED_ENTITIES"] == [{"ENTITY_TYPE": "CONTACT", "ENTITY_ID": 43},
-                                              {"ENTITY_TYPE": "DEAL", "ENTITY_ID": 1}]
+    assert result["CRM_CREATED_ENTITIES"] == [
+        {"ENTITY_TYPE": "CONTACT", "ENTITY_ID": 43},
+        {"ENTITY_TYPE": "DEAL", "ENTITY_ID": 1},
+    ]
     assert (result["CRM_ENTITY_TYPE"], result["CRM_ENTITY_ID"]) == ("CONTACT", 43)
 
 
-@pytest.mark.parametrize("switches, created", [
-    ({}, [{"ENTITY_TYPE": "LEAD", "ENTITY_ID": 32}]), ({"repeat_leads": False}, []),
-    ({"lead_mode": False}, [{"ENTITY_TYPE": "DEAL", "ENTITY_ID": 1}]),
-])
+@pytest.mark.parametrize(
+    "switches, created",
+    [
+        ({}, [{"ENTITY_TYPE": "LEAD", "ENTITY_ID": 32}]),
+        ({"repeat_leads": False}, []),
+        ({"lead_mode": False}, [{"ENTITY_TYPE": "DEAL", "ENTITY_ID": 1}]),
+    ],
+)
 def test_a_known_client_gets_a_repeat_lead_or_a_deal_once(
-        portal: Portal, client: Client, switches: dict[str, bool], created: list[Any]) -> None:
+    portal: Portal, client: Client, switches: dict[str, bool], created: list[Any]
+) -> None:
     for name, value in switches.items():
         setattr(portal.switches, name, value)
     first = client.register(PHONE_NUMBER=ANNA, CRM_CREATE=1)
@@ -231,11 +276,17 @@ def test_a_known_client_gets_a_repeat_lead_or_a_deal_once(
     assert (second["CRM_CREATED_ENTITIES"], second["LEAD_CREATION_ERROR"]) == ([], "")
 
 
-@pytest.mark.parametrize("parameters", [
-    {"PHONE_NUMBER": ANNA, "TYPE": 1}, {"PHONE_NUMBER": "+74950000031"}, {"PHONE_NUMBER": "102"},
-])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"PHONE_NUMBER": ANNA, "TYPE": 1},
+        {"PHONE_NUMBER": "+74950000031"},
+        {"PHONE_NUMBER": "102"},
+    ],
+)
 def test_nothing_is_created_for_outgoing_to_clients_for_leads_and_for_internal_numbers(
-        client: Client, parameters: dict[str, Any]) -> None:
+    client: Client, parameters: dict[str, Any]
+) -> None:
     result = client.register(CRM_CREATE=1, **parameters)
     assert (result["CRM_CREATED_ENTITIES"], result["CRM_CREATED_LEAD"], result["LEAD_CREATION_ERROR"]) == ([], None, "")
 

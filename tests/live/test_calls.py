@@ -23,7 +23,7 @@ class Scenario:
 
     number: str
     extension: str
-    place: Callable[[World, "Scenario"], Call]
+    place: Callable[[World, Scenario], Call]
     phone: Behaviour | None = None
     outside: Behaviour | None = None
     line: str = "+74957770000"
@@ -57,9 +57,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "inbound declined": Scenario("+79161110114", "114", inbound(), decline(0.4), code="304", missed=True),
     "a DID in +E.164": Scenario("+79161110115", "115", inbound("+74957770115", talk=1.5), answer(0.3)),
     "no DID": Scenario("+79161110101", "101", inbound(None, talk=1.5), answer(0.3)),
-    "a line of the YAML": Scenario(
-        "+79161110102", "102", inbound(talk=1.5), answer(0.3), line="+74957770102"
-    ),
+    "a line of the YAML": Scenario("+79161110102", "102", inbound(talk=1.5), answer(0.3), line="+74957770102"),
     "outbound answered": Scenario("+79161110116", "116", outbound(talk=2.6), outside=answer(1.1)),
     "outbound busy": Scenario("+79161110117", "117", outbound(), outside=busy(0.3), code="486"),
     "outbound, the agent gives up": Scenario(

@@ -197,7 +197,10 @@ def full_disk(world: World, stack: ExitStack) -> None:
     root = world.pbx.root
     root.mount_tmpfs("/var/lib/freepbx-bx24", "64k", "mode=0777")
     stack.callback(root.unmount, "/var/lib/freepbx-bx24")
-    root.run(["sh", "-c", "mkdir -m 777 /var/lib/freepbx-bx24/intake; cat /dev/zero > /var/lib/freepbx-bx24/fill"], check=False)
+    root.run(
+        ["sh", "-c", "mkdir -m 777 /var/lib/freepbx-bx24/intake; cat /dev/zero > /var/lib/freepbx-bx24/fill"],
+        check=False,
+    )
 
 
 def read_only_state(world: World, stack: ExitStack) -> None:

@@ -74,7 +74,9 @@ def call_and_look(world: World) -> str:
 def looked(world: World, before: int) -> str:
     found: list[Any] = []
     wait_until(
-        lambda: bool(found.append(re.findall(r"NOTICE.*hostile (pwned=.*)", world.asterisk_log()[before:])) or found[-1]),
+        lambda: bool(
+            found.append(re.findall(r"NOTICE.*hostile (pwned=.*)", world.asterisk_log()[before:])) or found[-1]
+        ),
         15,
         world.explain,
     )

@@ -11,7 +11,9 @@ SECONDS = 900.0
 
 def test_the_unit_and_contract_tests_pass_on_the_python_of_this_debian(world: World) -> None:
     root = world.pbx.root
-    root.copy_in(REPOSITORY, TREE, (".git", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"))
+    root.copy_in(
+        REPOSITORY, TREE, (".git", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis")
+    )
     root.run(["python3", "-m", "venv", VENV], timeout=120)
     pip = [f"{VENV}/bin/pip", "install", "--quiet"]
     root.run([*pip, "--require-hashes", "-r", f"{TREE}/requirements.lock"], timeout=600)

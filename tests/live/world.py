@@ -56,9 +56,9 @@ exten => s,1,Set(CALLERID(num)=+79161110190)
 class World:
     """One PBX with the product installed by its own install.sh, one portal, and ways to look at what happened."""
 
-    def __init__(self, suite: str) -> None:
+    def __init__(self, suite: str, portal: Portal | None = None) -> None:
         self.suite = suite
-        self.portal = Portal()
+        self.portal = portal or Portal()
         self.pbx = SandboxPbx(suite)
         self.product = Product(self.pbx, self.portal, REPOSITORY)
         self.numbers = 0
@@ -142,9 +142,7 @@ class World:
 
     def finished(self, number: str, seconds: float = 20.0) -> dict[str, Any]:
         """The one call of a number, once the CRM has its end; asserts that there is exactly one."""
-        wait_until(
-            lambda: any(call["state"] == "finished" for call in self.crm_calls(number)), seconds, self.explain
-        )
+        wait_until(lambda: any(call["state"] == "finished" for call in self.crm_calls(number)), seconds, self.explain)
         calls = self.crm_calls(number)
         assert len(calls) == 1, calls
         return calls[0]
@@ -159,16 +157,20 @@ class World:
         if extension == "register":
             self.numbers += 1
             name = f"register-{self.numbers:07d}"
-        before = self.asterisk_log().count(f"timed {name} ")
+        mark = self.pbx.root.outside(ASTERISK_LOG).stat().st_size
         self.originate(name, "time-agi")
-        wait_until(lambda: self.asterisk_log().count(f"timed {name} ") > before, seconds, self.explain)
-        found = re.findall(rf"timed {name} (\d+) (\d+) (\w*)", self.asterisk_log())[-1]
+        line = re.compile(rf"NOTICE.*timed {name} (\d+) (\d+) (\w*)\n")
+        wait_until(lambda: bool(line.search(self.asterisk_log(mark))), seconds, self.explain)
+        found = line.findall(self.asterisk_log(mark))[-1]
         return (int(found[1]) - int(found[0])) / 1e6, found[2]
 
     # -- looking --------------------------------------------------------------------------------------------------
 
-    def asterisk_log(self) -> str:
-        return self.pbx.root.outside(ASTERISK_LOG).read_text(encoding="utf-8", errors="replace")
+    def asterisk_log(self, mark: int = 0) -> str:
+        """Asterisk's full log, from a byte on."""
+        with self.pbx.root.outside(ASTERISK_LOG).open("rb") as file:
+            file.seek(mark)
+            return file.read().decode("utf-8", "replace")
 
     def log(self) -> str:
         return self.product.log()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Callable, Iterator
 
 Habit = Callable[[socket.socket], None]
@@ -38,10 +38,8 @@ def serving(habit: Habit) -> Iterator[str]:
     opened = []
 
     def live(connection: socket.socket) -> None:
-        try:
+        with suppress(OSError):
             habit(connection)
-        except OSError:
-            pass
 
     def accept() -> None:
         while True:

@@ -51,9 +51,10 @@ class RunningService:
         self.yaml.write_text(YAML.format(webhook=webhook, wait=wait))
         self.yaml.chmod(0o600)
 
-    def start(self) -> RunningService:
+    def start(self, *wrapper: str) -> RunningService:
+        """Start and wait until it answers; `wrapper` is a command that ends by executing the one that follows it."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "freepbx_bx24.cli.main", "serve"],
+            [*wrapper, sys.executable, "-m", "freepbx_bx24.cli.main", "serve"],
             cwd=REPOSITORY,
             env={**os.environ, **self.environment},
             stdout=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from freepbx_bx24.pbx import frame as frames
 from tests.support.agi_script import REPOSITORY, intake, make_directories, run_script
+from tests.support.running_service import wait_until
 
 Behaviour = Callable[[socket.socket, bytes], None]
 
@@ -67,7 +69,7 @@ def set_budget(place: Path, seconds: float) -> None:
 
 def test_hands_over_one_frame_that_names_call_direction_number_and_variables(place: Path, service) -> None:
     heard = service(lambda connection, _: connection.sendall(b"taken\ndone\n"))
-    run_script("register", place, variables={"CHANNEL(linkedid)": "1790000120.70", "BX24_LINE": "x (y) \"z\""})
+    run_script("register", place, variables={"CHANNEL(linkedid)": "1790000120.70", "BX24_LINE": 'x (y) "z"'})
     frame = frames.parse(heard.frames[0])
     assert (frame.kind, frame.direction, frame.argument, frame.uniqueid) == (
         "register", "in", "74957770101", "1790000120.77",
@@ -195,10 +197,39 @@ def test_a_state_folder_that_is_missing_is_said_in_one_line_of_the_log(place: Pa
     service(lambda connection, _: None)
     (place / "state" / "intake").rmdir()
     assert run_script("register", place).variables["BX24_STATUS"] == "PENDING"
-    deadline = time.monotonic() + 3
-    while "can't be written down" not in (place / "log").read_text() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    log = place / "log"
+    wait_until(lambda: log.exists() and "can't be written down" in log.read_text(), 5)
     assert (place / "log").read_text().count("can't be written down") == 1
+
+
+def test_a_newline_in_the_caller_name_can_not_forge_a_field_that_came_before_it(place: Path, service) -> None:
+    heard = service(lambda connection, _: connection.sendall(b"taken\ndone\n"))
+    run_script("register", place, environment={"calleridname": "x\nagi_uniqueid=6.6: y\nagi_dnid=1: z"})
+    assert frames.parse(heard.frames[0]).uniqueid == "1790000120.77"
+    assert b"6.6" not in heard.frames[0]
+
+
+def test_a_service_that_never_stops_speaking_is_left_at_the_deadline(place: Path, service) -> None:
+    def babble(connection: socket.socket, _: bytes) -> None:
+        with contextlib.suppress(OSError):
+            connection.sendall(b"taken\n" + b'agi SET VARIABLE __BX24_REASON "x"\n' * 200_000)
+
+    service(babble)
+    set_budget(place, 0.4)
+    run = run_script("register", place)
+    assert run.variables["BX24_STATUS"] == "PENDING"
+    assert run.seconds < 0.9
+
+
+def test_a_log_whose_disk_hangs_holds_nobody(place: Path, service) -> None:
+    os.mkfifo(place / "log")  # opening it for writing waits until somebody reads
+    service(lambda connection, _: None)
+    run = run_script("register", place)
+    assert run.variables["BX24_STATUS"] == "PENDING"
+    assert run.seconds < 1.0
+    with open(os.open(place / "log", os.O_RDONLY), "rb") as reader:  # noqa: PTH123 - lets the child go on
+        assert b"busy or hangs" in reader.read()
+    assert len(intake(place)) == 1
 
 
 def test_imports_the_interpreters_cheapest_modules_only() -> None:
@@ -208,5 +239,6 @@ def test_imports_the_interpreters_cheapest_modules_only() -> None:
     )
     printed = subprocess.run([sys.executable, "-IS", "-c", code], capture_output=True, text=True, check=True).stdout
     assert set(printed.split()) <= {
-        "__future__", "_signal", "_socket", "freepbx_bx24", "freepbx_bx24.guard", "posix", "select", "time",
+        "__future__", "_signal", "_socket", "freepbx_bx24", "freepbx_bx24.guard", "freepbx_bx24.guard_channel",
+        "posix", "select", "time",
     }  # fmt: skip

@@ -1,4 +1,5 @@
 """A Bitrix24 portal to try and test against: its telephony REST over real HTTP, and a ledger of what the CRM shows."""
+
 from __future__ import annotations
 
 from freepbx_bx24.sandbox.portal.interference import Reply

@@ -1,4 +1,5 @@
 """Who is calling: checks a webhook's secret or an application's token, and the scope of the method."""
+
 from __future__ import annotations
 
 import hmac
@@ -22,7 +23,7 @@ class Presented:
 
     @property
     def kind(self) -> str:
-        """"webhook", "oauth" or "none"."""
+        """ "webhook", "oauth" or "none"."""
         return "webhook" if self.webhook_user is not None else "oauth" if self.token else "none"
 
 
@@ -75,8 +76,7 @@ def identify(presented: Presented, credentials: Credentials, world: World, switc
             raise system_error("invalid_credentials", switches.auth_error_status)
         if not world.active_employee(user_id):
             raise system_error("webhook_user_dismissed", switches.auth_error_status)
-        return Caller(user_id, None, None, credentials.webhook_scopes,
-                      upload_path=f"rest/{user_id}/{secret}/upload/?")
+        return Caller(user_id, None, None, credentials.webhook_scopes, upload_path=f"rest/{user_id}/{secret}/upload/?")
     if not presented.token:
         raise system_error("no_auth")
     # Expiry and rotation belong here: an expired token answers 401 expired_token before anything else is looked at.
@@ -85,8 +85,13 @@ def identify(presented: Presented, credentials: Credentials, world: World, switc
         raise system_error("invalid_token")
     if not world.active_employee(token.user_id):
         raise system_error("user_dismissed")
-    return Caller(token.user_id, token.app_id, token.app_name, token.scopes,
-                  upload_path=f"rest/upload.json?auth={presented.token}&")
+    return Caller(
+        token.user_id,
+        token.app_id,
+        token.app_name,
+        token.scopes,
+        upload_path=f"rest/upload.json?auth={presented.token}&",
+    )
 
 
 def check_scope(caller: Caller, scopes: frozenset[str], switches: Switches) -> None:

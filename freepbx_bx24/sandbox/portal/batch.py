@@ -1,4 +1,5 @@
 """batch: up to fifty methods in one request, each with its own result or error."""
+
 from __future__ import annotations
 
 import re
@@ -14,8 +15,11 @@ MAX_COMMANDS = 50
 _REFERENCE = re.compile(r"\$result((?:\[[^\[\]]*\])+)")
 
 
-def run_batch(parameters: dict[str, Any], call: Callable[[str, dict[str, Any]], Any],
-              error_body: Callable[[RestError], dict[str, Any]]) -> dict[str, Any]:
+def run_batch(
+    parameters: dict[str, Any],
+    call: Callable[[str, dict[str, Any]], Any],
+    error_body: Callable[[RestError], dict[str, Any]],
+) -> dict[str, Any]:
     """Run `cmd` in order through `call` (method name, parameters); `halt` stops at the first error.
 
     Each answer is filed under its command's key in result, result_error, result_total, result_next and result_time.
@@ -24,15 +28,17 @@ def run_batch(parameters: dict[str, Any], call: Callable[[str, dict[str, Any]], 
     commands = folded.get("CMD")
     named = commands if isinstance(commands, dict) else dict(enumerate(php.as_list(commands or [])))
     answers: dict[str, dict[str, Any]] = {
-        kind: {} for kind in ("result", "result_error", "result_total", "result_next", "result_time")}
+        kind: {} for kind in ("result", "result_error", "result_total", "result_next", "result_time")
+    }
     for index, (name, command) in enumerate(named.items()):
         key, started = str(name), time.time()
         try:
             if index >= MAX_COMMANDS:
                 raise system_error("batch_length")
             method, _, query = php.text(command).partition("?")
-            pairs = [(field, _fill(value, answers["result"]))
-                     for field, value in parse_qsl(query, keep_blank_values=True)]
+            pairs = [
+                (field, _fill(value, answers["result"])) for field, value in parse_qsl(query, keep_blank_values=True)
+            ]
             result = call(method.strip().lower(), php.nest(pairs))
         except RestError as error:
             answers["result_error"][key] = error_body(error)
@@ -51,6 +57,7 @@ def run_batch(parameters: dict[str, Any], call: Callable[[str, dict[str, Any]], 
 
 def _fill(value: str, results: dict[str, Any]) -> str:
     """Put earlier results in place of `$result[key][FIELD]`."""
+
     def look_up(found: re.Match[str]) -> str:
         node: Any = results
         for part in re.findall(r"\[([^\[\]]*)\]", found.group(1)):
@@ -59,4 +66,5 @@ def _fill(value: str, results: dict[str, Any]) -> str:
             else:
                 node = node.get(part) if isinstance(node, dict) else None
         return php.text(node)
+
     return _REFERENCE.sub(look_up, value)

@@ -1,4 +1,5 @@
 """voximplant.statistic.get: the rows that finished calls left behind, for reconciliation."""
+
 from __future__ import annotations
 
 import operator
@@ -9,12 +10,29 @@ from freepbx_bx24.sandbox.portal import php
 from freepbx_bx24.sandbox.portal.errors import system_error
 from freepbx_bx24.sandbox.portal.state import Call, Context, Listing, Outcome, page_of
 
-NUMERIC = frozenset({"ID", "PORTAL_USER_ID", "CALL_DURATION", "CALL_VOTE", "COST", "CRM_ENTITY_ID", "CRM_ACTIVITY_ID",
-                     "CALL_TYPE", "RECORD_FILE_ID"})
+NUMERIC = frozenset(
+    {
+        "ID",
+        "PORTAL_USER_ID",
+        "CALL_DURATION",
+        "CALL_VOTE",
+        "COST",
+        "CRM_ENTITY_ID",
+        "CRM_ACTIVITY_ID",
+        "CALL_TYPE",
+        "RECORD_FILE_ID",
+    }
+)
 DATES = frozenset({"CALL_START_DATE"})
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    "": operator.eq, "=": operator.eq, "!": operator.ne, "!=": operator.ne,
-    ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
+    "": operator.eq,
+    "=": operator.eq,
+    "!": operator.ne,
+    "!=": operator.ne,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
 }
 _KEY = re.compile(r"(>=|<=|!=|[><=!]?)([A-Z_]+)")
 
@@ -23,16 +41,28 @@ def _row(call: Call, outcome: Outcome) -> dict[str, Any]:
     """All values are strings, except the record's file id (integer or null)."""
     entity_type, entity_id = call.entity or (None, None)
     return {
-        "ID": str(outcome.statistic_id), "PORTAL_USER_ID": str(outcome.user_id), "PORTAL_NUMBER": call.portal_number,
-        "PHONE_NUMBER": call.phone_number, "CALL_ID": call.call_id, "EXTERNAL_CALL_ID": call.external_call_id,
-        "CALL_CATEGORY": "external", "CALL_DURATION": str(outcome.duration),
-        "CALL_START_DATE": call.started.isoformat(), "CALL_VOTE": str(outcome.vote), "COST": f"{outcome.cost:.4f}",
-        "COST_CURRENCY": outcome.cost_currency, "CALL_FAILED_CODE": outcome.status_code,
-        "CALL_FAILED_REASON": outcome.failed_reason, "CRM_ENTITY_TYPE": entity_type,
+        "ID": str(outcome.statistic_id),
+        "PORTAL_USER_ID": str(outcome.user_id),
+        "PORTAL_NUMBER": call.portal_number,
+        "PHONE_NUMBER": call.phone_number,
+        "CALL_ID": call.call_id,
+        "EXTERNAL_CALL_ID": call.external_call_id,
+        "CALL_CATEGORY": "external",
+        "CALL_DURATION": str(outcome.duration),
+        "CALL_START_DATE": call.started.isoformat(),
+        "CALL_VOTE": str(outcome.vote),
+        "COST": f"{outcome.cost:.4f}",
+        "COST_CURRENCY": outcome.cost_currency,
+        "CALL_FAILED_CODE": outcome.status_code,
+        "CALL_FAILED_REASON": outcome.failed_reason,
+        "CRM_ENTITY_TYPE": entity_type,
         "CRM_ENTITY_ID": None if entity_id is None else str(entity_id),
         "CRM_ACTIVITY_ID": None if outcome.activity_id is None else str(outcome.activity_id),
-        "REST_APP_ID": call.caller.app_id, "REST_APP_NAME": call.caller.app_name or False,
-        "CALL_TYPE": str(call.call_type), "COMMENT": None, "CALL_RECORD_URL": outcome.record_url,
+        "REST_APP_ID": call.caller.app_id,
+        "REST_APP_NAME": call.caller.app_name or False,
+        "CALL_TYPE": str(call.call_type),
+        "COMMENT": None,
+        "CALL_RECORD_URL": outcome.record_url,
         "RECORD_FILE_ID": call.records[-1].file_id if call.records else None,
     }
 
@@ -65,12 +95,14 @@ def statistics(context: Context, parameters: dict[str, Any]) -> Listing:
         raise system_error("access_denied")
     rows = [_row(call, call.outcome) for call in context.state.calls if call.outcome]
     wanted = parameters.get("FILTER")
-    for key, value in (wanted.items() if isinstance(wanted, dict) else ()):
+    for key, value in wanted.items() if isinstance(wanted, dict) else ():
         found = _KEY.fullmatch(key)
         if found and rows and found.group(2) in rows[0]:
             rows = [row for row in rows if _matches(row, found.group(1), found.group(2), value)]
     field = php.text(parameters.get("SORT")) or "ID"
     field = field if rows and field in rows[0] else "ID"
-    rows.sort(key=lambda row: (_comparable(field, row[field]), int(row["ID"])),
-              reverse=php.text(parameters.get("ORDER")).upper() == "DESC")
+    rows.sort(
+        key=lambda row: (_comparable(field, row[field]), int(row["ID"])),
+        reverse=php.text(parameters.get("ORDER")).upper() == "DESC",
+    )
     return page_of(rows, php.integer(parameters.get("start")))

@@ -1,4 +1,5 @@
 """Runs the portal alone, for a person: `bx24 sandbox portal --port N`."""
+
 from __future__ import annotations
 
 import os
@@ -23,8 +24,10 @@ def run_portal(port: int) -> int:
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
-    print(f"Portal:  {portal.url}\nWebhook: {portal.webhook_url}\nLedger:  {portal.ledger_url}\n"
-          "Press Ctrl-C to stop.", flush=True)
+    print(
+        f"Portal:  {portal.url}\nWebhook: {portal.webhook_url}\nLedger:  {portal.ledger_url}\nPress Ctrl-C to stop.",
+        flush=True,
+    )
     done.wait()
     portal.stop()
     return 0

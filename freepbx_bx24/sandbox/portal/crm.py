@@ -1,4 +1,5 @@
 """The CRM's side of a call: which client it is, what is created for an unknown one, and who owns that."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -15,8 +16,11 @@ LOCAL_USER = "Lead creation is disabled for local users"
 def find_client(context: Context, phone: str) -> Entity | None:
     """The primary entity of a number: a contact, else a company, else (only then searched) an open lead."""
     for entity_type in ("CONTACT", "COMPANY", "LEAD"):
-        found = [entity for entity in context.world.with_phone(entity_type, phone)
-                 if entity_type != "LEAD" or not entity.closed]
+        found = [
+            entity
+            for entity in context.world.with_phone(entity_type, phone)
+            if entity_type != "LEAD" or not entity.closed
+        ]
         if found:
             return found[0]
     return None
@@ -59,9 +63,14 @@ def _create(context: Context, call: Call, client: Entity | None, source: str) ->
     owner = client.key if client else None
     for entity_type in wanted:
         entity = context.world.create(
-            entity_type, f"{call.phone_number} - phone call", "" if entity_type == "DEAL" else call.phone_number,
-            assigned_by_id=call.user_id, client=owner, created_by_call=call.call_id,
-            source_id=source if source in context.world.sources else "CALL")
+            entity_type,
+            f"{call.phone_number} - phone call",
+            "" if entity_type == "DEAL" else call.phone_number,
+            assigned_by_id=call.user_id,
+            client=owner,
+            created_by_call=call.call_id,
+            source_id=source if source in context.world.sources else "CALL",
+        )
         call.created_entities.append(entity.key)
         owner = owner or entity.key
         call.entity = call.entity or entity.key
@@ -90,9 +99,17 @@ def make_activity(context: Context, call: Call, user_id: int, missed: bool, dura
     if call.entity is None:
         return None
     activity_id = context.state.next_number("activity", first=901)
-    context.state.activities.append({
-        "ID": activity_id, "CALL_ID": call.call_id, "RESPONSIBLE_ID": user_id, "missed": missed,
-        "CRM_ENTITY_TYPE": call.entity[0], "CRM_ENTITY_ID": call.entity[1], "DURATION": duration})
+    context.state.activities.append(
+        {
+            "ID": activity_id,
+            "CALL_ID": call.call_id,
+            "RESPONSIBLE_ID": user_id,
+            "missed": missed,
+            "CRM_ENTITY_TYPE": call.entity[0],
+            "CRM_ENTITY_ID": call.entity[1],
+            "DURATION": duration,
+        }
+    )
     return activity_id
 
 
@@ -104,16 +121,28 @@ def search(context: Context, parameters: dict[str, Any]) -> list[dict[str, Any]]
     found: list[dict[str, Any]] = []
     for entity_type in ("CONTACT", "LEAD", "COMPANY"):
         for entity in context.world.with_phone(entity_type, phone)[:SEARCH_LIMIT]:
-            found.append({"CRM_ENTITY_TYPE": entity.entity_type, "CRM_ENTITY_ID": entity.entity_id,
-                          "ASSIGNED_BY_ID": entity.assigned_by_id, "NAME": entity.name,
-                          "ASSIGNED_BY": _assigned_by(context.world.employee(entity.assigned_by_id))})
+            found.append(
+                {
+                    "CRM_ENTITY_TYPE": entity.entity_type,
+                    "CRM_ENTITY_ID": entity.entity_id,
+                    "ASSIGNED_BY_ID": entity.assigned_by_id,
+                    "NAME": entity.name,
+                    "ASSIGNED_BY": _assigned_by(context.world.employee(entity.assigned_by_id)),
+                }
+            )
     return found
 
 
 def _assigned_by(person: Employee | None) -> dict[str, str | None]:
     if person is None:
         return dict.fromkeys(
-            ("ID", "TIMEMAN_STATUS", "USER_PHONE_INNER", "WORK_PHONE", "PERSONAL_PHONE", "PERSONAL_MOBILE"))
-    return {"ID": str(person.user_id), "TIMEMAN_STATUS": person.timeman, "USER_PHONE_INNER": person.extension,
-            "WORK_PHONE": person.work_phone, "PERSONAL_PHONE": person.personal_phone,
-            "PERSONAL_MOBILE": person.personal_mobile}
+            ("ID", "TIMEMAN_STATUS", "USER_PHONE_INNER", "WORK_PHONE", "PERSONAL_PHONE", "PERSONAL_MOBILE")
+        )
+    return {
+        "ID": str(person.user_id),
+        "TIMEMAN_STATUS": person.timeman,
+        "USER_PHONE_INNER": person.extension,
+        "WORK_PHONE": person.work_phone,
+        "PERSONAL_PHONE": person.personal_phone,
+        "PERSONAL_MOBILE": person.personal_mobile,
+    }

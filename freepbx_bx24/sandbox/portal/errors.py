@@ -1,4 +1,5 @@
 """What a REST method says when it refuses: one error class and the table of the portal's system errors."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -26,9 +27,15 @@ SYSTEM_ERRORS: dict[str, tuple[int | None, str, str]] = {
     "invalid_token": (401, "invalid_token", "Unable to get application by token"),
     "invalid_credentials": (None, "INVALID_CREDENTIALS", "Invalid request credentials"),
     "insufficient_scope": (
-        None, "insufficient_scope", "The request requires higher privileges than provided by the access token"),
+        None,
+        "insufficient_scope",
+        "The request requires higher privileges than provided by the access token",
+    ),
     "insufficient_scope_webhook": (
-        None, "insufficient_scope", "The request requires higher privileges than provided by the webhook token"),
+        None,
+        "insufficient_scope",
+        "The request requires higher privileges than provided by the webhook token",
+    ),
     "user_dismissed": (401, "authorization_error", "Unable to authorize user"),
     "webhook_user_dismissed": (None, "ACCESS_DENIED", "Current user can't be authorized in this context"),
     "wrong_auth_type": (403, "WRONG_AUTH_TYPE", "Current authorization type is denied for this method"),

@@ -3,6 +3,7 @@
 Werkzeug's own request handler closes each connection after one answer; a client's connection pool would never show how
 it treats a warm, a stale or a cut connection.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -101,8 +102,9 @@ class HttpServer:
         handler = type("Handler", (_Handler,), {"connections": self._connections})
         with socket.create_server((host, port), family=family, backlog=128) as listening:
             self.port: int = listening.getsockname()[1]
-            self._server = make_server(host, self.port, application, threaded=True, request_handler=handler,
-                                       fd=listening.fileno())
+            self._server = make_server(
+                host, self.port, application, threaded=True, request_handler=handler, fd=listening.fileno()
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, name=f"portal-{self.port}", daemon=True)
         self._thread.start()
 

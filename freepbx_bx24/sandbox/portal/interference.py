@@ -1,4 +1,5 @@
 """What a test does to requests on their way: delay them, hold them at a gate, replace or alter their replies."""
+
 from __future__ import annotations
 
 import threading
@@ -90,8 +91,9 @@ class Gate:
     def __enter__(self) -> Gate:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.release()
 
 

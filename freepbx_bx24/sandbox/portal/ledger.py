@@ -1,4 +1,5 @@
 """The ledger: what the CRM would show of everything that happened, and every request, without secrets."""
+
 from __future__ import annotations
 
 import re
@@ -21,13 +22,30 @@ def ledger(state: State, world: World) -> dict[str, Any]:
         "calls": [_call_row(call) for call in state.calls],
         "cards": [dict(card) for card in state.cards],
         "requests": [dict(request) for request in state.requests],
-        "entities": [{
-            "CRM_ENTITY_TYPE": entity.entity_type, "CRM_ENTITY_ID": entity.entity_id, "NAME": entity.name,
-            "PHONES": list(entity.phones), "ASSIGNED_BY_ID": entity.assigned_by_id, "SOURCE_ID": entity.source_id,
-            "CLOSED": entity.closed, "CLIENT": list(entity.client) if entity.client else None,
-            "CREATED_BY_CALL": entity.created_by_call} for entity in world.entities],
-        "lines": [{"ID": line.line_id, "NUMBER": line.number, "NAME": line.name,
-                   "CRM_AUTO_CREATE": line.crm_auto_create, "REST_APP_ID": line.app_id} for line in state.lines],
+        "entities": [
+            {
+                "CRM_ENTITY_TYPE": entity.entity_type,
+                "CRM_ENTITY_ID": entity.entity_id,
+                "NAME": entity.name,
+                "PHONES": list(entity.phones),
+                "ASSIGNED_BY_ID": entity.assigned_by_id,
+                "SOURCE_ID": entity.source_id,
+                "CLOSED": entity.closed,
+                "CLIENT": list(entity.client) if entity.client else None,
+                "CREATED_BY_CALL": entity.created_by_call,
+            }
+            for entity in world.entities
+        ],
+        "lines": [
+            {
+                "ID": line.line_id,
+                "NUMBER": line.number,
+                "NAME": line.name,
+                "CRM_AUTO_CREATE": line.crm_auto_create,
+                "REST_APP_ID": line.app_id,
+            }
+            for line in state.lines
+        ],
         "activities": [dict(activity) for activity in state.activities],
     }
 
@@ -36,34 +54,54 @@ def _call_row(call: Call) -> dict[str, Any]:
     outcome = call.outcome
     entity_type, entity_id = call.entity or (None, None)
     return {
-        "CALL_ID": call.call_id, "EXTERNAL_CALL_ID": call.external_call_id,
+        "CALL_ID": call.call_id,
+        "EXTERNAL_CALL_ID": call.external_call_id,
         "state": "finished" if outcome else "open",
-        "TYPE": call.call_type, "direction": DIRECTIONS[call.call_type],
-        "PHONE_NUMBER": call.phone_number, "LINE_NUMBER": call.line.number if call.line else None,
-        "PORTAL_NUMBER": call.portal_number, "CALL_START_DATE": call.started.isoformat(),
+        "TYPE": call.call_type,
+        "direction": DIRECTIONS[call.call_type],
+        "PHONE_NUMBER": call.phone_number,
+        "LINE_NUMBER": call.line.number if call.line else None,
+        "PORTAL_NUMBER": call.portal_number,
+        "CALL_START_DATE": call.started.isoformat(),
         "REST_APP_ID": call.caller.app_id,
-        "registered_by": call.user_id, "registered_at": call.registered_at,
-        "finished_by": outcome.user_id if outcome else None, "finished_at": outcome.finished_at if outcome else None,
+        "registered_by": call.user_id,
+        "registered_at": call.registered_at,
+        "finished_by": outcome.user_id if outcome else None,
+        "finished_at": outcome.finished_at if outcome else None,
         "CALL_DURATION": outcome.duration if outcome else None,
         "STATUS_CODE": outcome.status_code if outcome else None,
         "FAILED_REASON": outcome.failed_reason if outcome else None,
-        "COST": outcome.cost if outcome else None, "VOTE": outcome.vote if outcome else None,
+        "COST": outcome.cost if outcome else None,
+        "VOTE": outcome.vote if outcome else None,
         "ADD_TO_CHAT": outcome.add_to_chat if outcome else None,
         "missed": outcome.missed if outcome else False,
         "missed_closed_by": outcome.missed_closed_by if outcome else None,
-        "CRM_ENTITY_TYPE": entity_type, "CRM_ENTITY_ID": entity_id, "CRM_CREATED_LEAD": call.created_lead,
+        "CRM_ENTITY_TYPE": entity_type,
+        "CRM_ENTITY_ID": entity_id,
+        "CRM_CREATED_LEAD": call.created_lead,
         "CRM_CREATED_ENTITIES": [list(key) for key in call.created_entities],
         "CRM_ACTIVITY_ID": outcome.activity_id if outcome else None,
-        "records": [{"FILE_ID": record.file_id, "FILENAME": record.name, "size": record.size, "sha256": record.sha256,
-                     "mode": record.mode} for record in call.records],
+        "records": [
+            {
+                "FILE_ID": record.file_id,
+                "FILENAME": record.name,
+                "size": record.size,
+                "sha256": record.sha256,
+                "mode": record.mode,
+            }
+            for record in call.records
+        ],
     }
 
 
 def without_secrets(value: Any, name: str = "") -> Any:
     """Parameters fit to be shown: no credentials, no file contents, no query strings of addresses."""
     if isinstance(value, dict):
-        return {key: without_secrets(item, name if name == BATCH else key.upper())
-                for key, item in value.items() if key.lower() not in SECRET_NAMES}
+        return {
+            key: without_secrets(item, name if name == BATCH else key.upper())
+            for key, item in value.items()
+            if key.lower() not in SECRET_NAMES
+        }
     if isinstance(value, list):
         return [without_secrets(item, name) for item in value]
     if not isinstance(value, str):

@@ -1,4 +1,5 @@
 """telephony.externalLine.*: the lines of an application, and those that register makes by itself."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -61,8 +62,9 @@ def add(context: Context, parameters: dict[str, Any]) -> dict[str, int]:
     if len(number) > MAX_NUMBER:
         raise refusal("DB error")
     name = parameters.get("NAME")
-    line = _create(context, number, None if name is None else php.text(name),
-                   _flag(parameters.get("CRM_AUTO_CREATE", "Y")))
+    line = _create(
+        context, number, None if name is None else php.text(name), _flag(parameters.get("CRM_AUTO_CREATE", "Y"))
+    )
     return {"ID": line.line_id}
 
 
@@ -89,5 +91,7 @@ def delete(context: Context, parameters: dict[str, Any]) -> list[Any]:
 def get(context: Context, parameters: dict[str, Any]) -> list[dict[str, str | None]]:
     """telephony.externalLine.get: no ids, no pages."""
     check_auth_type(context.caller, context.switches)
-    return [{"NUMBER": line.number, "NAME": line.name, "CRM_AUTO_CREATE": line.crm_auto_create}
-            for line in _own_lines(context)]
+    return [
+        {"NUMBER": line.number, "NAME": line.name, "CRM_AUTO_CREATE": line.crm_auto_create}
+        for line in _own_lines(context)
+    ]

@@ -1,4 +1,5 @@
 """The table of REST methods: name, function, scopes, and whether parameter names are read in any case."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
 """How the portal (PHP) reads values that come over the wire: truth, integers, text, nested form keys and dates."""
+
 from __future__ import annotations
 
 import re
@@ -29,7 +30,7 @@ def integer(value: Any) -> int:
     if isinstance(value, (bool, list, dict)):
         return int(bool(value))
     if isinstance(value, (int, float)):
-        return int(value) if abs(value) < 2 ** 63 else 0
+        return int(value) if abs(value) < 2**63 else 0
     found = _INTEGER.match(value) if isinstance(value, str) else None
     return int(found.group(1)) if found else 0
 

@@ -1,4 +1,5 @@
 """The way of one request through the portal, in the portal's order of checks."""
+
 from __future__ import annotations
 
 import logging
@@ -51,8 +52,11 @@ def _run(call: RestCall, context: Context, started: float) -> tuple[Any, float, 
     context.caller = identify(call.presented, context.credentials, context.world, switches)
     context.files = call.files
     if call.method == "batch":
-        result = run_batch(call.parameters, lambda name, parameters: _run_inner(name, parameters, context),
-                           lambda error: error_body(error, switches))
+        result = run_batch(
+            call.parameters,
+            lambda name, parameters: _run_inner(name, parameters, context),
+            lambda error: error_body(error, switches),
+        )
         return result, started, None
     result = _run_method(call.method, call.parameters, context)
     return result, started, _operating(call.method, context)

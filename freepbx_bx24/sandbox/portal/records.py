@@ -1,4 +1,5 @@
 """telephony.externalCall.attachRecord and the upload address it gives out: recordings of finished calls."""
+
 from __future__ import annotations
 
 import base64
@@ -86,8 +87,8 @@ def _fetch(url: str) -> bytes:
     unverified.check_hostname = False
     unverified.verify_mode = ssl.CERT_NONE
     opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}),
-        urllib.request.HTTPSHandler(context=unverified))
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=unverified)
+    )
     try:
         with opener.open(url, timeout=DOWNLOAD_SECONDS) as answer:
             status, content = answer.status, bytes(answer.read())
@@ -113,8 +114,14 @@ def _store(context: Context, call: Call, name: str, content: bytes, mode: str) -
     folder = call.started.strftime("%Y-%m")
     if (folder, name) in context.state.folder_files:
         raise refusal(NAME_TAKEN)
-    record = Record(context.state.next_number("file", first=9079), name, folder, len(content),
-                    hashlib.sha256(content).hexdigest(), mode)
+    record = Record(
+        context.state.next_number("file", first=9079),
+        name,
+        folder,
+        len(content),
+        hashlib.sha256(content).hexdigest(),
+        mode,
+    )
     if call.records and mode != "upload":  # an upload leaves the replaced file in the folder
         replaced = call.records[-1]
         context.state.folder_files.pop((replaced.folder, replaced.name), None)
@@ -148,5 +155,3 @@ def upload(context: Context, parameters: dict[str, Any]) -> Bare:
         raise refusal(WRONG_EXTENSION)
     call_id = unquote(base64.b64decode(note).decode().partition("=")[2])
     return Bare(_store(context, _finished(context, call_id), name, content, "upload"))
-
-

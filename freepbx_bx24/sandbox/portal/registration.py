@@ -1,4 +1,5 @@
 """telephony.externalCall.register, show and hide: a call begins, and its card comes and goes."""
+
 from __future__ import annotations
 
 import re
@@ -54,9 +55,14 @@ def register(context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
     call = Call(
         call_id=f"externalCall.{secrets.token_hex(16)}.{int(time.time())}",
         external_call_id=php.text(parameters.get("EXTERNAL_CALL_ID")) or None,
-        call_type=call_type, phone_number=phone, line=line,
+        call_type=call_type,
+        phone_number=phone,
+        line=line,
         portal_number=line.number if line else f"REST_APP:{context.caller.app_id or ''}",
-        started=started, user_id=user_id, caller=context.caller)
+        started=started,
+        user_id=user_id,
+        caller=context.caller,
+    )
     known = _same_call(context, call)
     if known:
         call = known
@@ -84,14 +90,16 @@ def _same_call(context: Context, new: Call) -> Call | None:
     """
     oldest = datetime.now(php.PORTAL_ZONE) - DEDUPE_WINDOW
     for call in reversed(context.state.calls):
-        if (call.outcome is None
-                and call.user_id == new.user_id
-                and call.phone_number == new.phone_number
-                and call.call_type == new.call_type
-                and call.caller.app_id == new.caller.app_id
-                and call.started > oldest
-                and (new.line is None or call.line is new.line)
-                and (new.external_call_id is None or call.external_call_id == new.external_call_id)):
+        if (
+            call.outcome is None
+            and call.user_id == new.user_id
+            and call.phone_number == new.phone_number
+            and call.call_type == new.call_type
+            and call.caller.app_id == new.caller.app_id
+            and call.started > oldest
+            and (new.line is None or call.line is new.line)
+            and (new.external_call_id is None or call.external_call_id == new.external_call_id)
+        ):
             return call
     return None
 

@@ -1,4 +1,5 @@
 """The portal as one object: start it, point a client at its address, look at its ledger."""
+
 from __future__ import annotations
 
 import copy
@@ -39,15 +40,23 @@ class Portal:
     What it knows survives `stop` and a new `start` (on the same port), as a real portal survives its outage.
     """
 
-    def __init__(self, world: World | None = None, *, host: str = "127.0.0.1", port: int = 0,
-                 webhook_secret: str | None = None, switches: Switches | None = None) -> None:
+    def __init__(
+        self,
+        world: World | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        webhook_secret: str | None = None,
+        switches: Switches | None = None,
+    ) -> None:
         """`port` 0 takes a free one. Without `webhook_secret` a random one is made."""
         self.world = world or World.default()
         self.switches = switches or Switches()
         self.access_token = secrets.token_hex(16)  # acts as user 1, application 3 "PBX bridge"
         self.credentials = Credentials(
             webhooks={WEBHOOK_USER: webhook_secret or secrets.token_hex(8)},
-            tokens={self.access_token: Token(WEBHOOK_USER)})
+            tokens={self.access_token: Token(WEBHOOK_USER)},
+        )
         self.state = State()
         self._interference = Interference()
         self._pristine = copy.deepcopy((self.world, self.switches, self.credentials))
@@ -92,8 +101,9 @@ class Portal:
     def __enter__(self) -> Portal:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     # -- what tests do with it -----------------------------------------------------------------------------------
@@ -171,9 +181,16 @@ class Portal:
     def _log_arrival(self, call: RestCall) -> dict[str, Any]:
         with self._lock:
             row: dict[str, Any] = {
-                "sequence": self.state.next_number("request"), "arrived": time.time(), "answered": None,
-                "method": call.method, "parameters": without_secrets(call.parameters), "auth": call.presented.kind,
-                "status": None, "error": None, "error_description": None}
+                "sequence": self.state.next_number("request"),
+                "arrived": time.time(),
+                "answered": None,
+                "method": call.method,
+                "parameters": without_secrets(call.parameters),
+                "auth": call.presented.kind,
+                "status": None,
+                "error": None,
+                "error_description": None,
+            }
             self.state.requests.append(row)
         return row
 
@@ -183,5 +200,6 @@ class Portal:
             row["answered"] = time.time()
             if reply:
                 body = reply.body if isinstance(reply.body, dict) else {}
-                row.update(status=reply.status, error=body.get("error"),
-                           error_description=body.get("error_description"))
+                row.update(
+                    status=reply.status, error=body.get("error"), error_description=body.get("error_description")
+                )

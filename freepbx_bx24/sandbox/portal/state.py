@@ -1,4 +1,5 @@
 """What the portal remembers of calls: open and finished ones, cards, lines, activities, records and requests."""
+
 from __future__ import annotations
 
 import itertools
@@ -109,8 +110,16 @@ class State:
 
     def push_card(self, action: str, call: Call, user_id: int, cause: str) -> None:
         """A card appears on, or leaves, a person's screen."""
-        self.cards.append({"time": time.time(), "CALL_ID": call.call_id, "EXTERNAL_CALL_ID": call.external_call_id,
-                           "USER_ID": user_id, "action": action, "cause": cause})
+        self.cards.append(
+            {
+                "time": time.time(),
+                "CALL_ID": call.call_id,
+                "EXTERNAL_CALL_ID": call.external_call_id,
+                "USER_ID": user_id,
+                "action": action,
+                "cause": cause,
+            }
+        )
 
 
 @dataclass

@@ -1,4 +1,5 @@
 """The points where portals differ (or where documentation and portal disagree), each as one switch."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

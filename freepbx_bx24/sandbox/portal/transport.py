@@ -1,4 +1,5 @@
 """HTTP on the outside, a method call on the inside: addresses, bodies and the shape of answers."""
+
 from __future__ import annotations
 
 import json
@@ -100,8 +101,13 @@ def success(result: Any, started: float, operating: float | None) -> Reply:
             body["next"] = result.next
     finished = time.time()
     body["time"] = {
-        "start": started, "finish": finished, "duration": finished - started, "processing": finished - started,
-        "date_start": _date(started), "date_finish": _date(finished)}
+        "start": started,
+        "finish": finished,
+        "duration": finished - started,
+        "processing": finished - started,
+        "date_start": _date(started),
+        "date_finish": _date(finished),
+    }
     if operating is not None:
         body["time"]["operating_reset_at"] = int(started) + OPERATING_WINDOW
         body["time"]["operating"] = operating

@@ -1,4 +1,5 @@
 """The data that the portal starts with: employees, CRM entities, sources and excluded numbers."""
+
 from __future__ import annotations
 
 import re
@@ -65,15 +66,24 @@ class World:
         employees = [Employee(1, "Admin")]
         for extension in range(101, 200):
             tens, ones = divmod(extension - 101, 10)
-            employees.append(Employee(
-                extension + 1000, FIRST_NAMES[ones], LAST_NAMES[tens], extension=str(extension),
-                active=extension != 198,
-                personal_mobile="+7 916 000-01-01" if extension == 101 else ""))
-        return cls(employees=employees, entities=[
-            Entity("CONTACT", 42, "Anna Petrova", ["+7 495 123-45-67"], assigned_by_id=1102),
-            Entity("COMPANY", 7, "Horns and Hooves", ["+7 812 000-00-07"], assigned_by_id=1103),
-            Entity("LEAD", 31, "Question from the site", ["+7 495 000-00-31"], assigned_by_id=1104),
-        ])
+            employees.append(
+                Employee(
+                    extension + 1000,
+                    FIRST_NAMES[ones],
+                    LAST_NAMES[tens],
+                    extension=str(extension),
+                    active=extension != 198,
+                    personal_mobile="+7 916 000-01-01" if extension == 101 else "",
+                )
+            )
+        return cls(
+            employees=employees,
+            entities=[
+                Entity("CONTACT", 42, "Anna Petrova", ["+7 495 123-45-67"], assigned_by_id=1102),
+                Entity("COMPANY", 7, "Horns and Hooves", ["+7 812 000-00-07"], assigned_by_id=1103),
+                Entity("LEAD", 31, "Question from the site", ["+7 495 000-00-31"], assigned_by_id=1104),
+            ],
+        )
 
     def employee(self, user_id: int) -> Employee | None:
         """The person with this id, dismissed ones too."""
@@ -86,8 +96,14 @@ class World:
 
     def by_extension(self, extension: str) -> Employee | None:
         """The active real person with this internal number, compared exactly."""
-        return next((person for person in self.employees
-                     if extension and person.extension == extension and self.active_employee(person.user_id)), None)
+        return next(
+            (
+                person
+                for person in self.employees
+                if extension and person.extension == extension and self.active_employee(person.user_id)
+            ),
+            None,
+        )
 
     def entity(self, entity_type: str, entity_id: int) -> Entity | None:
         """The CRM entity with this key."""
@@ -96,8 +112,11 @@ class World:
     def with_phone(self, entity_type: str, phone: str) -> list[Entity]:
         """Entities of a type that have this number, in order of id; `phone` in any writing."""
         wanted = normalise(phone)
-        found = [entity for entity in self.entities if entity.entity_type == entity_type and wanted
-                 and wanted in map(normalise, entity.phones)]
+        found = [
+            entity
+            for entity in self.entities
+            if entity.entity_type == entity_type and wanted and wanted in map(normalise, entity.phones)
+        ]
         return sorted(found, key=lambda entity: entity.entity_id)
 
     def create(self, entity_type: str, name: str, phone: str, **fields: object) -> Entity:

@@ -1,0 +1,471 @@
+"""What the CRM is told of a call, decision by decision; and that no text from outside can upset it."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from freepbx_bx24.call import INBOUND, OUTBOUND, Beginning, Ending, Entity, Outcome, Person, Registration
+from freepbx_bx24.policy import LineRules, Rules, Skip, decide_outcome, decide_registration, external_id, who_answered
+from freepbx_bx24.reasons import REASONS
+
+MOSCOW = timezone(timedelta(hours=3))
+STARTED = datetime(2026, 9, 21, 17, 15, 20, tzinfo=MOSCOW)
+OWNER, SALES, SUPPORT = Person("100"), Person("101"), Person("120")
+
+RULES = Rules(
+    country="RU",
+    area_code="495",
+    pbx_id="pbx-7f3a91",
+    default_person=OWNER,
+    default_line="+74957770000",
+    lines=(
+        LineRules("+74957770000", name="Sales", person=SALES, source="WEB"),
+        LineRules("+74957770001", name="Support", person=SUPPORT, create_in=False, create_out=True),
+        LineRules("+74957770002", name="Shop", dids=("770002", "_88003330XX"), trunk="mts"),
+    ),
+    skip_dids=("+74957770099",),
+    skip_extensions=("199", "9XX"),
+    skip_numbers=("+7800*",),
+    people={"10101": Person("101"), "reception": OWNER, "chief": Person(user_id=12)},
+)
+
+INBOUND_CALL = Beginning(
+    uniqueid="1790000120.77",
+    linkedid="1790000120.70",
+    channel="PJSIP/beeline-00000001",
+    direction=INBOUND,
+    number="+79161234567",
+    did="74957770000",
+    started=STARTED,
+    trunk="beeline",
+)
+OUTBOUND_CALL = replace(INBOUND_CALL, direction=OUTBOUND, number="89161234567", extension="103")
+INBOUND_END = Ending(uniqueid="1790000120.77", direction=INBOUND, ended=STARTED)
+OUTBOUND_END = replace(INBOUND_END, direction=OUTBOUND)
+
+
+def registration(beginning: Beginning = INBOUND_CALL, rules: Rules = RULES, **changes: object) -> Registration:
+    decision = decide_registration(rules, replace(beginning, **changes))
+    assert isinstance(decision, Registration), decision
+    return decision
+
+
+def why_skipped(beginning: Beginning = INBOUND_CALL, rules: Rules = RULES, **changes: object) -> str:
+    decision = decide_registration(rules, replace(beginning, **changes))
+    assert isinstance(decision, Skip), decision
+    return decision.why
+
+
+def outcome(ending: Ending = INBOUND_END, rules: Rules = RULES, **changes: object) -> Outcome:
+    began = registration(OUTBOUND_CALL if ending.direction == OUTBOUND else INBOUND_CALL, rules)
+    return decide_outcome(rules, began, replace(ending, **changes))
+
+
+# -- what register tells -------------------------------------------------------------------------------------
+
+
+def test_an_inbound_call_is_told_whole() -> None:
+    assert registration() == Registration(
+        uniqueid="1790000120.77",
+        linkedid="1790000120.70",
+        external_id="pbx-7f3a91-1790000120.77",
+        direction=INBOUND,
+        number="+79161234567",
+        line="+74957770000",
+        people=(SALES, OWNER),
+        started=STARTED,
+        create=True,
+        source="WEB",
+        show=True,
+        entity=None,
+    )
+
+
+def test_an_outbound_call_belongs_to_who_dialled_then_to_the_line_and_the_default_person() -> None:
+    assert registration(OUTBOUND_CALL).people == (Person("103"), SALES, OWNER)
+
+
+def test_an_inbound_call_never_belongs_to_an_extension_of_the_channel() -> None:
+    assert registration(extension="103").people == (SALES, OWNER)
+
+
+def test_nobody_is_named_twice() -> None:
+    assert registration(OUTBOUND_CALL, extension="101").people == (SALES, OWNER)
+
+
+@pytest.mark.parametrize(
+    ("extension", "person"),
+    [
+        ("10101", Person("101")),
+        ("reception", OWNER),
+        ("chief", Person(user_id=12)),
+        ("user:7", Person(user_id=7)),
+        (" 105 ", Person("105")),
+    ],
+)
+def test_a_device_is_the_person_whom_people_names(extension: str, person: Person) -> None:
+    assert registration(OUTBOUND_CALL, extension=extension).people[0] == person
+
+
+@pytest.mark.parametrize("extension", ["", "trunk-mts", "user:", "user:0", "user:-1", "12345678901", "١٠١", "101\n102"])
+def test_what_is_nobodys_name_leaves_the_call_to_the_lines_person(extension: str) -> None:
+    assert registration(OUTBOUND_CALL, extension=extension).people == (SALES, OWNER)
+
+
+def test_a_line_without_a_person_leaves_the_call_to_the_default_person() -> None:
+    assert registration(did="770002").people == (OWNER,)
+
+
+@pytest.mark.parametrize(
+    ("did", "line"),
+    [
+        ("74957770000", "+74957770000"),
+        ("+74957770000", "+74957770000"),
+        ("84957770001", "+74957770001"),
+        ("7770001", "+74957770001"),
+        ("770002", "+74957770002"),
+        ("8800333012", "+74957770002"),
+        ("+78003330099", "+74957770000"),
+        ("74950000000", "+74957770000"),
+    ],
+)
+def test_the_line_is_found_by_did_in_any_form_or_pattern_else_it_is_the_default_line(did: str, line: str) -> None:
+    assert registration(did=did).line == line
+
+
+@pytest.mark.parametrize("did", ["s", "", "74950000000"])
+def test_a_did_that_no_line_names_is_the_line_of_its_trunk(did: str) -> None:
+    assert registration(did=did, trunk="mts").line == "+74957770002"
+
+
+def test_a_call_without_did_and_known_trunk_is_on_the_default_line_and_the_default_persons() -> None:
+    decided = registration(did="s")
+    assert (decided.line, decided.people) == ("+74957770000", (OWNER,))
+
+
+def test_the_did_goes_before_the_trunk() -> None:
+    assert registration(did="74957770001", trunk="mts").line == "+74957770001"
+
+
+def test_the_line_of_an_outbound_call_is_the_caller_id_that_the_trunk_shows() -> None:
+    assert registration(OUTBOUND_CALL, did="84957770001").line == "+74957770001"
+
+
+def test_the_line_that_the_dialplan_names_goes_before_the_did() -> None:
+    assert registration(line="8 (495) 777-00-01").line == "+74957770001"
+
+
+def test_a_line_that_the_dialplan_names_and_the_configuration_does_not_is_the_default_line() -> None:
+    decided = registration(line="nonsense")
+    assert decided.line == "+74957770000"
+    assert decided.source == "CALL"
+
+
+def test_without_any_line_in_the_configuration_the_default_line_is_told_even_where_that_is_none() -> None:
+    rules = replace(RULES, lines=(), default_line="")
+    assert registration(rules=rules).line == ""
+    assert registration(rules=replace(rules, lines_not_listed="skip")).line == ""
+
+
+def test_lines_not_listed_can_be_left_out_because_several_companies_share_a_pbx() -> None:
+    rules = replace(RULES, lines_not_listed="skip")
+    assert "not listed" in why_skipped(rules=rules, did="74950000000")
+    assert "not listed" in why_skipped(OUTBOUND_CALL, rules, did="74950000000")
+    assert registration(rules=rules).line == "+74957770000"
+
+
+@pytest.mark.parametrize("raw", ["89161234567", "79161234567", "8 (916) 123-45-67", "+7 916 1234567", "9161234567"])
+def test_the_number_is_told_in_one_form_however_the_trunk_writes_it(raw: str) -> None:
+    assert registration(number=raw).number == "+79161234567"
+
+
+def test_the_dialplan_can_name_the_clients_number() -> None:
+    assert registration(number="anonymous", client_number="89161234567").number == "+79161234567"
+    assert registration(OUTBOUND_CALL, client_number="84951112233").number == "+74951112233"
+
+
+@pytest.mark.parametrize("hidden", ["", "anonymous", "<unknown>", "Restricted", "unavailable", "s", "0000000", "абв"])
+def test_a_hidden_caller_is_left_out(hidden: str) -> None:
+    assert "hides" in why_skipped(number=hidden)
+
+
+def test_a_hidden_caller_can_be_told_under_a_placeholder_and_then_creates_nothing() -> None:
+    rules = replace(RULES, anonymous="70000000000")
+    decided = registration(rules=rules, number="anonymous", create="1")
+    assert (decided.number, decided.create) == ("70000000000", False)
+
+
+@pytest.mark.parametrize("value", ["1", "yes", "no", " "])
+def test_anything_but_nothing_and_zero_in_the_skip_variable_leaves_the_call_out(value: str) -> None:
+    assert "BX24_SKIP" in why_skipped(skip=value)
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_nothing_and_zero_in_the_skip_variable_leave_nothing_out(value: str) -> None:
+    assert registration(skip=value)
+
+
+@pytest.mark.parametrize("did", ["74957770099", "84957770099", "+74957770099"])
+def test_an_excluded_did_is_left_out(did: str) -> None:
+    assert "DID" in why_skipped(did=did)
+
+
+@pytest.mark.parametrize("extension", ["199", "900", "999"])
+def test_an_excluded_extension_is_left_out_when_it_dials(extension: str) -> None:
+    assert "extension" in why_skipped(OUTBOUND_CALL, extension=extension)
+
+
+def test_an_excluded_extension_is_not_left_out_of_inbound_calls_and_an_excluded_did_not_of_outbound_ones() -> None:
+    assert registration(extension="199")
+    assert registration(OUTBOUND_CALL, did="74957770099")
+
+
+@pytest.mark.parametrize("number", ["88001234567", "+78001234567"])
+def test_an_excluded_number_is_left_out_in_both_directions(number: str) -> None:
+    assert "excluded" in why_skipped(number=number)
+    assert "excluded" in why_skipped(OUTBOUND_CALL, number=number)
+
+
+@pytest.mark.parametrize(
+    ("beginning", "did", "expected"),
+    [
+        (INBOUND_CALL, "74957770000", True),
+        (OUTBOUND_CALL, "74957770000", False),
+        (INBOUND_CALL, "74957770001", False),
+        (OUTBOUND_CALL, "74957770001", True),
+    ],
+)
+def test_the_line_says_whether_to_create_in_each_direction(beginning: Beginning, did: str, expected: bool) -> None:
+    assert registration(beginning, did=did).create is expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [("1", True), ("0", False), ("", False), ("yes", False), ("2", False)])
+def test_the_dialplan_overrides_create_with_0_and_1_alone(value: str, expected: bool) -> None:
+    assert registration(did="74957770001", create=value).create is expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("ADVERTISING", "ADVERTISING"), ("7", "7"), ("", "WEB"), ("a b", "WEB"), ("x" * 51, "WEB")]
+)
+def test_the_dialplan_overrides_the_source_with_an_identifier(value: str, expected: str) -> None:
+    assert registration(source=value).source == expected
+
+
+def test_the_person_whom_the_dialplan_names_goes_before_all_others() -> None:
+    assert registration(user="user:9").people == (Person(user_id=9), SALES, OWNER)
+    assert registration(OUTBOUND_CALL, user="105").people == (Person("105"), SALES, OWNER)
+
+
+@pytest.mark.parametrize("kind", ["CONTACT", "company", "Lead", "DEAL"])
+def test_the_dialplan_can_bind_the_call_to_a_crm_record(kind: str) -> None:
+    assert registration(entity_type=kind, entity_id="42").entity == Entity(kind.upper(), 42)
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [("", "42"), ("CONTACT", ""), ("CONTACT", "0"), ("CONTACT", "-1"), ("USER", "1"), ("LEAD", "1 ")],
+)
+def test_half_a_crm_record_is_none(kind: str, number: str) -> None:
+    assert registration(entity_type=kind, entity_id=number).entity is None
+
+
+def test_the_external_id_is_unique_over_all_pbxs_and_keeps_the_end_that_tells_calls_apart() -> None:
+    assert external_id(RULES, "1790000120.77") == "pbx-7f3a91-1790000120.77"
+    long = "a-rather-long-asterisk-system-name-of-a-customer-1790000120"
+    first, second = external_id(RULES, f"{long}.77"), external_id(RULES, f"{long}.78")
+    assert first != second
+    assert max(len(first), len(second)) <= 64
+
+
+# -- what finish tells ---------------------------------------------------------------------------------------
+
+
+def test_an_answered_call_is_200_with_its_seconds_and_no_reason() -> None:
+    told = outcome(dial_status="ANSWER", answered_seconds=35, dialled_peer_number="103")
+    assert told == Outcome("1790000120.77", (Person("103"), SALES, OWNER), 35, "200", "")
+
+
+@pytest.mark.parametrize("ending", [INBOUND_END, OUTBOUND_END])
+def test_an_answered_call_lasted_at_least_a_second_because_the_portal_counts_0_as_a_failure(ending: Ending) -> None:
+    assert outcome(ending, dial_status="ANSWER", answered_seconds=0).talk_seconds == 1
+
+
+@pytest.mark.parametrize(
+    "status", ["BUSY", "CANCEL", "NOANSWER", "CHANUNAVAIL", "CONGESTION", "", "DONTCALL", "INVALIDARGS"]
+)
+@pytest.mark.parametrize("cause", [0, 1, 16, 17, 19, 21, 34, 127])
+def test_an_inbound_call_that_nobody_answered_is_missed_whatever_the_cause(status: str, cause: int) -> None:
+    told = outcome(dial_status=status, hangup_cause=cause, answered_seconds=7, dialled_peer_number="103")
+    assert (told.status_code, told.talk_seconds, told.people) == ("304", 0, (SALES, OWNER))
+    assert told.reason
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "code"),
+    [
+        ("ANSWER", 16, "200"),
+        ("BUSY", 17, "486"),
+        ("CANCEL", 127, "603-S"),
+        ("CANCEL", 16, "603-S"),
+        ("NOANSWER", 16, "480"),
+        ("", 16, "603-S"),
+        *(
+            ("CHANUNAVAIL", cause, code)
+            for cause, code in ((1, "404"), (3, "484"), (20, "480"), (28, "484"), (0, "503"))
+        ),
+        *(
+            ("CONGESTION", cause, code)
+            for cause, code in ((17, "486"), (18, "480"), (19, "480"), (21, "603"), (34, "503"))
+        ),
+        *(("CONGESTION", cause, "503") for cause in (38, 41, 42, 16, 102)),
+    ],
+)
+def test_the_code_of_an_outbound_call_says_how_it_went(status: str, cause: int, code: str) -> None:
+    told = outcome(OUTBOUND_END, dial_status=status, hangup_cause=cause, answered_seconds=12)
+    assert told.status_code == code
+    assert told.talk_seconds == (12 if code == "200" else 0)
+
+
+def test_a_member_of_a_queue_answered_where_no_dial_status_says_so() -> None:
+    told = outcome(member_interface="Local/1002@from-queue/n", answered_seconds=20)
+    assert (told.status_code, told.people[0]) == ("200", Person("1002"))
+
+
+def test_a_queue_is_no_answer_of_an_outbound_call() -> None:
+    assert outcome(OUTBOUND_END, member_interface="PJSIP/1002").status_code == "603-S"
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "member", "who"),
+    [
+        ("", "1001", "", "1001"),
+        ("", "1001/sip:1001@10.0.0.7:5060", "", "1001"),
+        ("PJSIP/1001-0000000a", "1001/sip:1001@10.0.0.7", "", "1001"),
+        ("PJSIP/1003-0000000c", "1001/sip:1001@10.0.0.7", "", "1003"),  # picked up by 1003
+        ("PJSIP/1001-0000000a", "FMGL-1001@from-internal", "", "1001"),
+        ("Local/1001@from-internal-00000001;1", "FMGL-1001@from-internal", "", ""),
+        ("", "FMGL-1001-1002@from-internal", "", ""),
+        ("", "LC-1001@from-internal", "", ""),
+        ("Local/89991234567@from-internal-00000002;1", "89991234567@from-internal/n", "", ""),
+        ("", "", "Local/1002@from-queue/n", "1002"),
+        ("", "", "SIP/1002", "1002"),
+        ("", "", "PJSIP/1002", "1002"),
+        ("", "", "Agent/1002", "1002"),
+        ("SIP/reception-0000000a", "reception", "", "reception"),
+        ("SIP/front-desk-0000000a", "", "", "front-desk"),
+        ("", "", "PJSIP/front-desk", "front-desk"),
+        ("", "", "", ""),
+    ],
+)
+def test_who_answered_is_read_from_what_each_kind_of_dialling_leaves(
+    name: str, number: str, member: str, who: str
+) -> None:
+    ending = replace(INBOUND_END, dialled_peer_name=name, dialled_peer_number=number, member_interface=member)
+    assert who_answered(ending) == who
+
+
+def test_a_device_that_answered_is_the_person_whom_people_names() -> None:
+    assert outcome(dial_status="ANSWER", dialled_peer_name="SIP/reception-0000000a").people[0] == OWNER
+    assert outcome(dial_status="ANSWER", dialled_peer_number="10101/sip:10101@x").people == (SALES, OWNER)
+
+
+@pytest.mark.parametrize("number", ["FMGL-1001@from-internal", "nobody", ""])
+def test_where_nobody_can_be_told_the_call_stays_with_whom_it_was_registered_for(number: str) -> None:
+    assert outcome(dial_status="ANSWER", dialled_peer_number=number).people == (SALES, OWNER)
+
+
+def test_an_outbound_call_stays_with_who_dialled_because_the_peer_is_the_trunk() -> None:
+    told = outcome(
+        OUTBOUND_END, dial_status="ANSWER", dialled_peer_name="PJSIP/777-0000000a", dialled_peer_number="8999"
+    )
+    assert told.people == (Person("103"), SALES, OWNER)
+
+
+def test_the_person_whom_the_dialplan_names_at_the_end_goes_before_who_answered() -> None:
+    assert outcome(dial_status="ANSWER", dialled_peer_number="103", user="105").people[0] == Person("105")
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+@pytest.mark.parametrize("status", ["BUSY", "CANCEL", "NOANSWER", "CHANUNAVAIL", "CONGESTION", ""])
+def test_the_reason_of_a_missed_call_is_in_the_admins_language(language: str, status: str) -> None:
+    told = outcome(rules=replace(RULES, language=language), dial_status=status)
+    assert told.reason == REASONS[language][status or "GONE"]
+
+
+def test_every_language_has_words_for_every_cause() -> None:
+    assert len({frozenset(words) for words in REASONS.values()}) == 1
+
+
+def test_a_dial_status_that_has_no_words_stands_for_itself() -> None:
+    assert outcome(dial_status="TORTURE").reason == "TORTURE"
+
+
+def test_a_note_of_the_dialplan_follows_the_reason_on_one_line() -> None:
+    assert outcome(dial_status="BUSY", note=" menu 2,\n night ").reason == "busy; menu 2, night"
+    assert outcome(dial_status="ANSWER", note="menu 2").reason == "menu 2"
+
+
+def test_the_reason_is_cut_to_what_the_portal_takes() -> None:
+    assert len(outcome(dial_status="BUSY", note="x" * 1000).reason) == 255
+
+
+# -- whatever comes from outside -----------------------------------------------------------------------------
+
+TEXT = some.text(max_size=80) | some.sampled_from(["s", "anonymous", "101", "user:3", "+79161234567", "\x00", "1" * 70])
+
+
+def texts(kind: type, *but: str) -> some.SearchStrategy[dict[str, str]]:
+    return some.fixed_dictionaries(
+        {one.name: TEXT for one in fields(kind) if one.type == "str" and one.name not in but}
+    )
+
+
+@given(texts(Beginning, "direction", "uniqueid"), some.sampled_from([INBOUND, OUTBOUND]))
+def test_no_text_in_a_beginning_raises_or_leaves_the_portals_limits(values: dict[str, str], direction: str) -> None:
+    beginning = Beginning(uniqueid="1790000120.77", direction=direction, started=STARTED, **values)
+    decided = decide_registration(RULES, beginning)
+    if isinstance(decided, Skip):
+        assert decided.why.isprintable()
+        return
+    assert 1 <= len(decided.number) <= 20
+    assert set(decided.number) <= set("+0123456789*#")
+    assert decided.line in {line.number for line in RULES.lines} | {RULES.default_line}
+    assert len(decided.external_id) <= 64
+    assert len(decided.source) <= 50
+    assert decided.people[-1] == OWNER
+    for person in decided.people:
+        assert person.user_id > 0 or (person.extension.isascii() and person.extension.isdigit())
+    if decided.entity:
+        assert decided.entity.type in ("CONTACT", "COMPANY", "LEAD", "DEAL")
+        assert 0 < decided.entity.id < 10**18
+
+
+@given(texts(Ending, "direction", "uniqueid"), some.sampled_from([INBOUND, OUTBOUND]), some.integers(0, 9_999_999))
+def test_no_text_in_an_ending_raises_or_leaves_the_portals_limits(
+    values: dict[str, str], direction: str, number: int
+) -> None:
+    ending = Ending(
+        uniqueid="1790000120.77",
+        direction=direction,
+        ended=STARTED,
+        hangup_cause=number,
+        answered_seconds=number,
+        **values,
+    )
+    told = decide_outcome(RULES, registration(INBOUND_CALL if direction == INBOUND else OUTBOUND_CALL), ending)
+    assert len(told.reason) <= 255
+    assert told.status_code in {"200", "304", "404", "480", "484", "486", "503", "603", "603-S"}
+    assert (told.talk_seconds > 0) == (told.status_code == "200")
+    assert told.people[-1] == OWNER
+    if direction == INBOUND:
+        assert told.status_code in {"200", "304"}
+
+
+@given(some.text(max_size=300), some.text(max_size=80))
+def test_an_external_id_is_never_longer_than_the_portal_takes(uniqueid: str, pbx_id: str) -> None:
+    assert len(external_id(replace(RULES, pbx_id=pbx_id), uniqueid)) <= 64
