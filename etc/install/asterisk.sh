@@ -1,0 +1,83 @@
+# shellcheck shell=bash
+# Part of install.sh: the Asterisk of this machine: its directories, its user, its console, what it can do.
+# shellcheck disable=SC2034,SC2154
+
+# What extensions_bx24.conf calls. Without one of them a call would end there ("No application 'Gosub'").
+needed_modules=(
+    application:AGI:res_agi application:Gosub:app_stack application:ExecIf:app_exec function:LOCAL:app_stack
+    function:FILTER:func_strings function:LEN:func_strings function:REPLACE:func_strings function:DB:func_db
+    function:CHANNEL:func_channel function:DIALPLAN_EXISTS:func_dialplan
+)
+
+# A setting of asterisk.conf. Debian marks [directories] as a template, (!), with the compiled-in values in it.
+asterisk_setting() { # SECTION NAME DEFAULT
+    local value=
+    if [[ -r $asterisk_conf ]]; then
+        value=$(awk -v section="[$1]" -v name="$2" '
+            { sub(/;.*/, "") }
+            /^[ \t]*\[/ { inside = index($0, section) > 0; next }
+            inside && match($0, /=>?/) {
+                key = substr($0, 1, RSTART - 1)
+                value = substr($0, RSTART + RLENGTH)
+                gsub(/^[ \t]+|[ \t\r]+$/, "", key)
+                gsub(/^[ \t]+|[ \t\r]+$/, "", value)
+                if (key == name) found = value
+            }
+            END { print found }' "$asterisk_conf")
+    fi
+    printf '%s\n' "${value:-$3}"
+}
+
+asterisk_says() { # CONSOLE COMMAND
+    timeout 20 asterisk -rx "$1"
+}
+
+asterisk_runs() {
+    [[ -n $(type -P asterisk) ]] && asterisk_says "core show version" >/dev/null 2>&1
+}
+
+# The user who owns the running process; /proc/PID itself may belong to root after Asterisk has given up its rights.
+running_user() {
+    local pid
+    pid=$(cat -- "$(asterisk_setting directories astrundir /var/run/asterisk)/asterisk.pid" 2>/dev/null) || return 0
+    [[ -r /proc/$pid/status ]] || return 0
+    id -nu -- "$(awk '/^Uid:/ { print $3 }' "/proc/$pid/status")"
+}
+
+find_asterisk() {
+    [[ -n $(type -P asterisk) ]] || refuse 3 "there is no Asterisk on this machine (to try freepbx_bx24 without one: --demo)"
+    etc_dir=$(asterisk_setting directories astetcdir /etc/asterisk)
+    agi_dir=$(asterisk_setting directories astagidir /var/lib/asterisk/agi-bin)
+    [[ -r $etc_dir/extensions.conf ]] || refuse 3 "there is no $etc_dir/extensions.conf: this Asterisk has no dialplan to hook into"
+    asterisk_user=$(asterisk_setting options runuser "")
+    [[ -n $asterisk_user ]] || asterisk_user=$(running_user)
+    asterisk_user=${asterisk_user:-asterisk}
+    id -u -- "$asterisk_user" >/dev/null || refuse 3 "there is no user $asterisk_user, whom Asterisk should run as"
+    asterisk_group=$(asterisk_setting options rungroup "$(id -gn -- "$asterisk_user")")
+    # FreePBX's extensions.conf, and nobody else's, includes what FreePBX generates.
+    shape=plain
+    ! includes_file "$etc_dir/extensions.conf" extensions_additional.conf || shape=freepbx
+    including=$(including_file)
+    check_link "$including"
+    including=$(readlink -m -- "$including")
+    if asterisk_runs; then
+        asterisk_up=yes
+        check_modules
+    else
+        asterisk_up=no
+    fi
+}
+
+includes_file() { # FILE NAME
+    grep -Eq "^[[:space:]]*#(try)?include[[:space:]]+[\"<]?([^\"]*/)?$2[\">]?[[:space:]]*(;.*)?$" "$1"
+}
+
+check_modules() {
+    local entry kind name module missing=()
+    for entry in "${needed_modules[@]}"; do
+        IFS=: read -r kind name module <<<"$entry"
+        grep -qi "info about" <<<"$(asterisk_says "core show $kind $name")" || missing+=("$module.so (for $name)")
+    done
+    ((${#missing[@]} == 0)) || refuse 3 "Asterisk has not loaded what the dialplan needs: ${missing[*]}" \
+        "load it (asterisk -rx 'module load NAME', and a load line in modules.conf), then run install.sh again"
+}

@@ -1,0 +1,134 @@
+# shellcheck shell=bash
+# Part of install.sh: directories, files, links and marked blocks, each put once, recorded, and never over an edit.
+# shellcheck disable=SC2034,SC2154
+
+block_begin='; freepbx-bx24 begin (written by install.sh, taken out by install.sh --uninstall)'
+block_begin_joined="$block_begin; the line end before this one too"
+block_end='; freepbx-bx24 end'
+
+hash_of() { # FILE
+    sha256sum <"$1" | cut -d ' ' -f 1
+}
+
+put_dir() { # PATH OWNER:GROUP MODE
+    if [[ -d $1 ]]; then
+        # Ours by its name, also when an earlier --uninstall left it; any other only when the manifest says so.
+        if [[ $1 == "$state"* || $1 == "$runtime" ]]; then record dir - "$1"; else keep_record dir "$1"; fi
+        return 0
+    fi
+    if change "make the directory $1"; then
+        undo_line dir - "$1"
+        install -d -o "${2%:*}" -g "${2#*:}" -m "$3" "$1"
+    fi
+    record dir - "$1"
+}
+
+# Prepared where root alone may write and then renamed: in a directory of the asterisk user anything else could be led
+# elsewhere by a link.
+write_file() { # SOURCE TARGET OWNER:GROUP MODE
+    remember "$2"
+    cp -- "$1" "$checkpoint/incoming"
+    chown "$3" "$checkpoint/incoming"
+    chmod "$4" "$checkpoint/incoming"
+    mv -fT -- "$checkpoint/incoming" "$2"
+}
+
+# A file of ours. One that somebody has edited stays; ours goes beside it as .new, with one warning for each new version.
+put_file() { # SOURCE TARGET OWNER:GROUP MODE
+    local source=$1 target=$2 wanted now known beside
+    wanted=$(hash_of "$source")
+    put_dir "${target%/*}" root:root 0755
+    if [[ ! -e $target && ! -L $target ]]; then
+        if change "write $target"; then write_file "$source" "$target" "$3" "$4"; fi
+        record file "$wanted" "$target"
+        return 0
+    fi
+    now=$(hash_of "$target")
+    known=$(recorded file "$target") || known=
+    if [[ $now == "$wanted" ]]; then
+        # fwconsole chown may change owner and mode of what stands in Asterisk's directories: no reason to write it again.
+        record file "$wanted" "$target"
+    elif [[ $now == "$known" ]]; then
+        if change "bring $target up to date"; then write_file "$source" "$target" "$3" "$4"; fi
+        record file "$wanted" "$target"
+    else
+        record file "${known:-edited}" "$target"
+        # logrotate reads every file of its directory except those with a few endings, this one among them.
+        beside=$target.new
+        [[ $target != "$rotation" ]] || beside=$target.dpkg-new
+        if [[ ! -e $beside || $(hash_of "$beside") != "$wanted" ]]; then
+            if change "write $beside"; then write_file "$source" "$beside" "$3" "$4"; fi
+            warn "$target was edited and stays as it is; the new version is $beside"
+        fi
+        record file "$wanted" "$beside"
+    fi
+}
+
+put_link() { # TARGET LINK
+    if [[ -L $2 && $(readlink -- "$2") == "$1" ]]; then
+        record link "$1" "$2"
+        return 0
+    fi
+    if [[ -e $2 || -L $2 ]] && ! recorded link "$2" >/dev/null; then
+        warn "$2 is there and not ours; it stays as it is"
+        return 0
+    fi
+    if change "link $2 to $1"; then
+        remember "$2"
+        ln -sfn -- "$1" "$checkpoint/link"
+        mv -fT -- "$checkpoint/link" "$2"
+    fi
+    record link "$1" "$2"
+}
+
+has_block() { # FILE
+    [[ -e $1 ]] && grep -qF -- "$block_begin" "$1"
+}
+
+# Another's file is edited where it really stands; a link that the asterisk user made is followed to his own files only.
+check_link() { # FILE
+    local real
+    real=$(readlink -m -- "$1")
+    if [[ -L $1 && -e $real && $(stat -c %u -- "$1") != 0 && $(stat -c %u -- "$real") != $(stat -c %u -- "$1") ]]; then
+        refuse 3 "$1 is a link to $real, whose owner is another: replace it by a file"
+    fi
+}
+
+# One line of ours between two marks at the end of another's file, which keeps its owner, mode and all other bytes.
+put_block() { # FILE LINE OWNER:GROUP
+    local file=$1 begin=$block_begin
+    if has_block "$file"; then
+        keep_record made "$file"
+        record block - "$file"
+        return 0
+    fi
+    [[ -e $file ]] || record made - "$file"
+    if change "add \"$2\" to $file"; then
+        remember "$file"
+        if [[ -e $file ]]; then
+            cp -a -- "$file" "$checkpoint/incoming"
+        else
+            install -o "${3%:*}" -g "${3#*:}" -m 0640 /dev/null "$checkpoint/incoming"
+        fi
+        if [[ -s $checkpoint/incoming && -n $(tail -c 1 -- "$checkpoint/incoming") ]]; then
+            begin=$block_begin_joined
+            printf '\n' >>"$checkpoint/incoming"
+        fi
+        printf '%s\n%s\n%s\n' "$begin" "$2" "$block_end" >>"$checkpoint/incoming"
+        mv -fT -- "$checkpoint/incoming" "$file"
+    fi
+    record block - "$file"
+}
+
+take_block_out() { # FILE
+    local joined=no
+    ! grep -qF -- "$block_begin_joined" "$1" || [[ $(tail -n 1 -- "$1") != "$block_end" ]] || joined=yes
+    remember "$1"
+    cp -a -- "$1" "$checkpoint/incoming"
+    awk -v begin="$block_begin" -v end="$block_end" '
+        index($0, begin) == 1 { inside = 1 }
+        !inside { print }
+        $0 == end { inside = 0 }' "$1" >"$checkpoint/incoming"
+    [[ $joined == no ]] || truncate --size=-1 "$checkpoint/incoming"
+    mv -fT -- "$checkpoint/incoming" "$1"
+}

@@ -1,0 +1,114 @@
+# shellcheck shell=bash
+# Part of install.sh: --uninstall: everything that the manifest names goes, except what would be missed.
+# shellcheck disable=SC2034,SC2154
+
+uninstall_all() {
+    if [[ ! -e $manifest ]]; then
+        say "freepbx_bx24 is not installed here; nothing to remove."
+        return 0
+    fi
+    local lines=() index kind hash path left=() packages=()
+    mapfile -t lines <"$manifest"
+    stop_service
+    decide_what_stays
+    # The hooks first: no new call may start a script that is about to go.
+    for ((index = ${#lines[@]} - 1; index >= 0; index--)); do
+        IFS=$'\t' read -r kind hash path <<<"${lines[index]}"
+        [[ $kind != block ]] || remove_one "$kind" "$hash" "$path"
+    done
+    reload_without_hooks
+    for ((index = ${#lines[@]} - 1; index >= 0; index--)); do
+        IFS=$'\t' read -r kind hash path <<<"${lines[index]}"
+        [[ $kind == block ]] || remove_one "$kind" "$hash" "$path"
+    done
+    if [[ $dry == yes ]]; then
+        printf 'Nothing was changed (--dry-run).\n'
+        return 0
+    fi
+    ! systemd_runs || systemctl daemon-reload
+    # Finished: what was kept for putting back goes with the programs.
+    rm -f -- "$checkpoint/undo"
+    rm -rf --one-file-system -- "${program:?}"
+    begun=no
+    rm -f -- "$log"
+    leave_packages
+    ((${#left[@]} == 0)) || printf 'Left in place: %s\n' "${left[@]}"
+    printf 'freepbx_bx24 is removed.\n'
+}
+
+# Settings that somebody has edited, and calls that the CRM may not have yet, are kept together: without the pbx_id
+# the calls would not be the same calls.
+decide_what_stays() {
+    keep=no
+    [[ $purge == no ]] || return 0
+    local path
+    for path in "$config" "$webhook"; do
+        if [[ -e $path && $(hash_of "$path") != "$(recorded file "$path")" ]]; then keep=yes; fi
+    done
+    if [[ -d $state && -n $(find "$state" -type f -print -quit) ]]; then keep=yes; fi
+}
+
+remove_one() { # KIND HASH PATH
+    case $1 in
+        block) ! has_block "$3" || ! change "take our lines out of $3" || take_block_out "$3" ;;
+        made) [[ ! -e $3 || -s $3 ]] || ! change "remove $3, now empty" || drop "$3" ;;
+        link) [[ ! -L $3 || $(readlink -- "$3") != "$2" ]] || ! change "remove $3" || drop "$3" ;;
+        file) remove_file "$2" "$3" ;;
+        dir) remove_dir "$3" ;;
+        package) packages+=("$3") ;;
+    esac
+}
+
+# Installed for us, but something else may have come to use them since.
+leave_packages() {
+    ((${#packages[@]})) || return 0
+    if [[ $purge == yes ]]; then
+        purge_if_unneeded "${packages[@]}"
+    else
+        left+=("Debian packages that were installed for it; to remove them: apt-get purge ${packages[*]}")
+    fi
+}
+
+remove_file() { # HASH PATH
+    [[ -e $2 ]] || return 0
+    if [[ $keep == yes && ($2 == "$config" || $2 == "$webhook") ]]; then
+        left+=("$2 (to remove it as well: --uninstall --purge)")
+    elif [[ $purge == no && $(hash_of "$2") != "$1" ]]; then
+        if change "keep $2, which was edited, as $2.bx24-saved"; then
+            remember "$2.bx24-saved"
+            cp -a -- "$2" "$checkpoint/saved"
+            mv -fT -- "$checkpoint/saved" "$2.bx24-saved"
+            drop "$2"
+        fi
+        left+=("$2.bx24-saved")
+    elif change "remove $2"; then
+        drop "$2"
+    fi
+}
+
+drop() { # PATH
+    remember "$1"
+    rm -f -- "$1"
+}
+
+remove_dir() { # PATH
+    [[ -d $1 ]] || return 0
+    if [[ $1 == "$state" || $1 == "$state/"* ]] && [[ $keep == yes ]]; then
+        [[ $1 != "$state" ]] || left+=("$1 (to remove it as well: --uninstall --purge)")
+        return 0
+    fi
+    change "remove the directory $1" || return 0
+    case $1 in
+        # Nothing in these is anybody else's: sockets, and by now only calls that are to be purged.
+        "$state" | "$state/"* | "$runtime") rm -rf --one-file-system -- "$1" ;;
+        *) [[ -n $(ls -A -- "$1") ]] || remember "$1"
+            rmdir --ignore-fail-on-non-empty -- "$1" ;;
+    esac
+}
+
+reload_without_hooks() {
+    [[ $dry == no ]] && asterisk_runs || return 0
+    asterisk_says "dialplan reload" >/dev/null
+    ! grep -qF 'Goto(bx24-pstn' <<<"$(asterisk_says "dialplan show from-pstn")" ||
+        refuse 1 "Asterisk still has our lines in [from-pstn] after a dialplan reload; its log says why"
+}

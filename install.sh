@@ -1,0 +1,200 @@
+#!/usr/bin/env bash
+# Installs freepbx_bx24 (Asterisk and FreePBX calls in Bitrix24 CRM) on this machine, brings it up to date, or removes
+# it. `./install.sh --help` tells the options. What is there is kept before it is changed; on any failure or signal all
+# of it is put back, and what an interrupted run (kill -9, power cut) left is put back by the next run.
+#
+# Exit codes:
+#   0    done, or nothing to do
+#   1    failed; everything that this run had changed was put back
+#   2    an option is unknown, or its value is wrong
+#   3    something that must be there is missing (root, Asterisk, Python 3.9, a module); nothing was changed
+#   4    failed, and not everything could be put back: the messages say what
+#   129, 130, 143   ended by a signal; everything was put back
+# Its parts are sourced from etc/install/ and share its variables.
+# shellcheck disable=SC2034,SC2154
+set -Eeuo pipefail
+
+source_tree=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+program=/opt/freepbx-bx24
+state=/var/lib/freepbx-bx24
+runtime=/run/freepbx-bx24
+config=/etc/freepbx_bx24.yaml
+webhook=/etc/freepbx_bx24.webhook
+unit=/etc/systemd/system/freepbx-bx24.service
+rotation=/etc/logrotate.d/freepbx-bx24
+tmpfiles=/etc/tmpfiles.d/freepbx-bx24.conf
+command_link=/usr/local/bin/bx24
+log=/var/log/freepbx-bx24-install.log
+asterisk_conf=/etc/asterisk/asterisk.conf
+
+for part in checkpoint files asterisk program dialplan config service uninstall demo; do
+    # shellcheck disable=SC1090  # each part is checked on its own
+    . "$source_tree/etc/install/$part.sh"
+done
+
+help() {
+    cat <<'TEXT'
+Usage: sudo ./install.sh [OPTION...]
+
+Without options: installs freepbx_bx24 beside the Asterisk or FreePBX of this machine, or brings it up to date.
+A second run changes nothing; files that you have edited are never overwritten.
+
+Settings, written into a new (or still unedited) /etc/freepbx_bx24.yaml:
+  --webhook-url URL|-      the portal's incoming webhook; with - it is read from standard input, so that
+                           it does not appear in the process list
+  --country CODE           country of the numbers, two letters, as RU
+  --default-person PERSON  extension, or user:ID, who owns what nobody else owns
+  --default-line NUMBER    line of calls to numbers that are not listed
+
+  --dry-run                say what would be done, and change nothing
+  --uninstall              remove everything; edited settings and kept calls stay
+  --uninstall --purge      remove these as well
+  --demo [--once|--remove] set up a sandbox (not beside a running Asterisk) and place five calls in it
+  --help                   this text
+TEXT
+}
+
+say() {
+    printf '%s\n' "$*"
+    note "$*"
+}
+
+warn() {
+    printf 'Warning: %s\n' "$*" >&2
+    note "Warning: $*"
+}
+
+# Into the log, once this run has changed something; a run that changes nothing leaves no trace.
+note() {
+    [[ $logging == no ]] || printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>"$log"
+}
+
+refuse() { # CODE TEXT...
+    local code=$1
+    shift
+    printf 'install.sh: %s\n' "$@" >&2
+    note "refused: $*"
+    exit "$code"
+}
+
+# A long command: what it says goes to the terminal and into the log.
+run() {
+    if [[ $logging == yes ]]; then "$@" 2>&1 | tee -a "$log"; else "$@"; fi
+}
+
+# Said before each change: true when it is to be made now, false in a dry run.
+change() {
+    changes=$((changes + 1))
+    if [[ $dry == yes ]]; then
+        printf 'would %s\n' "$*"
+        return 1
+    fi
+    begin_changes
+    say "$*"
+}
+
+read_options() {
+    local option value
+    while (($#)); do
+        option=$1
+        shift
+        case $option in
+            --webhook-url | --country | --default-person | --default-line)
+                (($#)) || refuse 2 "$option needs a value; see --help"
+                value=$1
+                shift
+                ;;&
+            --webhook-url) webhook_url=$value ;;
+            --country) country=$value ;;
+            --default-person) default_person=$value ;;
+            --default-line) default_line=$value ;;
+            --dry-run) dry=yes ;;
+            --uninstall) action=uninstall ;;
+            --purge) purge=yes ;;
+            --demo) action=demo ;;
+            --once | --remove) demo_options+=("$option") ;;
+            --help) action=help ;;
+            *) refuse 2 "there is no option $option; see --help" ;;
+        esac
+    done
+    [[ $purge == no || $action == uninstall ]] || refuse 2 "--purge goes with --uninstall only"
+    ((${#demo_options[@]} == 0)) || [[ $action == demo ]] || refuse 2 "${demo_options[0]} goes with --demo only"
+    ((${#demo_options[@]} < 2)) || refuse 2 "--demo takes --once or --remove, not both"
+    [[ $dry == no || $action != demo ]] || refuse 2 "--demo has no dry run"
+    check_settings
+}
+
+start_values() {
+    action=install dry=no purge=no begun=no logging=no changes=0 shape=plain
+    webhook_url='' country='' default_person='' default_line=''
+    demo_options=() records=()
+}
+
+report_error() { # LINE COMMAND
+    # A failing command inside $(...) is reported once, by the shell that waits for it.
+    ((BASH_SUBSHELL == 0)) && printf 'install.sh: line %s failed: %s\n' "$1" "$2" >&2
+    exit 1
+}
+
+on_exit() {
+    local code=$?
+    trap - EXIT ERR
+    trap '' INT TERM HUP
+    rm -rf -- "$work"
+    if [[ $begun == yes && -e $checkpoint/undo ]]; then
+        say "Not finished; everything that was changed is put back:"
+        if put_back; then
+            say "Your system is as it was before. What happened is in $log"
+        else
+            code=4
+        fi
+    fi
+    exit "$code"
+}
+
+install_all() {
+    find_asterisk
+    find_python
+    install_program
+    install_config
+    install_service_files
+    install_dialplan
+    verify_program
+    verify_dialplan
+    start_service
+    finish_changes
+    say_what_is_next
+}
+
+main() {
+    # Sourced (by tests, to call one function): nothing is done.
+    [[ ${BASH_SOURCE[0]} == "$0" ]] || return 0
+    # What sudo, su or a login shell left in the environment must not decide which programs run or what they may write.
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+    export PATH LC_ALL=C PYTHONDONTWRITEBYTECODE=1
+    unset PYTHONPATH PYTHONHOME
+    umask 022
+    cd /
+    read_options "$@"
+    if [[ $action == help ]]; then
+        help
+        return 0
+    fi
+    ((EUID == 0)) || refuse 3 "must be run by root: sudo ./install.sh"
+    if [[ $action == demo ]]; then
+        demo
+        return 0
+    fi
+    hold_lock
+    work=$(mktemp -d /tmp/bx24-install.XXXXXX)
+    trap 'report_error "$LINENO" "$BASH_COMMAND"' ERR
+    trap on_exit EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    put_back_cut_off_run
+    "${action}_all"
+}
+
+start_values
+main "$@"

@@ -1,0 +1,1 @@
+"""install.sh, and the dialplan that it installs, on real machines."""

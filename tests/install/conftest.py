@@ -1,0 +1,40 @@
+"""The machines of these tests: one of each suite for all of them, started when it is first asked for."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+import pytest
+
+from freepbx_bx24.sandbox.pbx.harness import SandboxPbx
+from freepbx_bx24.sandbox.pbx.roots import SUITES
+from tests.install.pbx_machine import Machine
+
+
+@pytest.fixture(scope="session")
+def machines() -> Iterator[dict[str, Machine]]:
+    """One machine for each suite, started when it is first asked for."""
+    started: dict[str, Machine] = {}
+    yield started
+    for machine in started.values():
+        machine.pbx.stop()
+
+
+def _machine(machines: dict[str, Machine], suite: str) -> Machine:
+    if suite not in machines:
+        pbx = SandboxPbx(suite)
+        pbx.start()
+        machines[suite] = Machine(pbx)
+    return machines[suite]
+
+
+@pytest.fixture(params=sorted(SUITES))
+def machine(request: pytest.FixtureRequest, machines: dict[str, Machine]) -> Machine:
+    """Each suite's machine in turn."""
+    return _machine(machines, request.param)
+
+
+@pytest.fixture
+def new_machine(machines: dict[str, Machine]) -> Machine:
+    """The machine with Asterisk 22, where one is enough."""
+    return _machine(machines, "forky")

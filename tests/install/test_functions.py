@@ -1,0 +1,285 @@
+"""install.sh's functions one by one: sourced into a shell, with recorders in place of the machine's programs."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Mapping
+
+import pytest
+
+from tests.install.pbx_machine import REPOSITORY
+
+SCRIPTS = [REPOSITORY / "install.sh", *sorted((REPOSITORY / "etc/install").glob("*.sh"))]
+
+
+class Shell:
+    """A bash that has sourced install.sh; everything it would keep or change is below `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.programs = directory / "bin"
+        self.programs.mkdir()
+        self.etc = directory / "etc"
+        self.etc.mkdir()
+
+    def program(self, name: str, text: str) -> None:
+        """Put a program on PATH that writes down how it was called and then does as `text` says."""
+        path = self.programs / name
+        path.write_text(f'#!/bin/bash\necho "{name} $*" >>{self.directory}/calls\n{text}\n', encoding="utf-8")
+        path.chmod(0o755)
+
+    @property
+    def calls(self) -> list[str]:
+        path = self.directory / "calls"
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+    def run(self, commands: str) -> subprocess.CompletedProcess[str]:
+        """Source install.sh, lead its places here, run `commands`."""
+        places = {
+            "program": "opt", "manifest": "opt/installed", "checkpoint": "opt/checkpoint", "log": "log", "work": "work",
+            "asterisk_conf": "etc/asterisk.conf", "etc_dir": "etc", "config": "etc/freepbx_bx24.yaml",
+        }  # fmt: skip
+        lead = "\n".join(f"{name}={self.directory}/{place}" for name, place in places.items())
+        script = f'. {REPOSITORY}/install.sh\n{lead}\nmkdir -p "$work"\nPATH={self.programs}:$PATH\n{commands}'
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_finds_nothing(script: Path) -> None:
+    done = subprocess.run(["shellcheck", str(script)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_main_is_the_last_line_and_sourcing_does_nothing(shell: Shell) -> None:
+    assert (REPOSITORY / "install.sh").read_text(encoding="utf-8").splitlines()[-1] == 'main "$@"'
+    done = shell.run("echo sourced")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "sourced\n", "")
+
+
+@pytest.mark.parametrize(
+    ("conf", "expected"),
+    [
+        ("[directories](!)\nastagidir => /usr/share/asterisk/agi-bin\n", "/usr/share/asterisk/agi-bin"),
+        ("[directories]\nastagidir=/srv/agi ; ours\n", "/srv/agi"),
+        ("[directories]\n  astagidir  =>  /srv/agi  \r\n", "/srv/agi"),
+        ("[directories]\n;astagidir => /srv/agi\n[options]\nastagidir => /elsewhere\n", "/var/lib/asterisk/agi-bin"),
+        (None, "/var/lib/asterisk/agi-bin"),
+    ],
+    ids=["template", "equals", "spaces", "commented out", "no file"],
+)
+def test_directories_are_read_from_asterisk_conf(shell: Shell, conf: str, expected: str) -> None:
+    if conf is not None:
+        (shell.etc / "asterisk.conf").write_text(conf, encoding="utf-8")
+    done = shell.run("asterisk_setting directories astagidir /var/lib/asterisk/agi-bin")
+    assert done.stdout.strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "included"),
+    [
+        ("#include extensions_custom.conf", True),
+        ('  #tryinclude "extensions_custom.conf" ; admin', True),
+        ("#include /etc/asterisk/extensions_custom.conf", True),
+        ("#include <extensions_custom.conf>", True),
+        (";#include extensions_custom.conf", False),
+        ("#include my_extensions_custom.conf", False),
+    ],
+)
+def test_an_include_is_recognised_in_every_form_that_asterisk_takes(shell: Shell, line: str, included: bool) -> None:
+    (shell.etc / "extensions.conf").write_text(f"[x]\n{line}\n", encoding="utf-8")
+    done = shell.run('includes_file "$etc_dir/extensions.conf" extensions_custom.conf && echo yes')
+    assert (done.stdout == "yes\n") is included
+
+
+@pytest.mark.parametrize("text", ["", "one\n", "no line end", "[a]\nexten => 1,1,NoOp()\n\n"], ids=repr)
+def test_a_block_put_in_and_taken_out_leaves_every_byte_as_it_was(shell: Shell, text: str) -> None:
+    file = shell.etc / "extensions_custom.conf"
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o604)
+    done = shell.run(
+        'put_block "$etc_dir/extensions_custom.conf" "#tryinclude extensions_bx24.conf" root:root\n'
+        'cp "$etc_dir/extensions_custom.conf" "$etc_dir/with"; take_block_out "$etc_dir/extensions_custom.conf"'
+    )
+    assert done.returncode == 0, done.stderr
+    assert "\n#tryinclude extensions_bx24.conf\n" in (shell.etc / "with").read_text(encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == text
+    assert file.stat().st_mode & 0o777 == 0o604
+
+
+def test_a_file_that_was_not_there_is_made_for_the_asterisk_user_and_goes_again_when_nothing_else_is_in_it(
+    shell: Shell,
+) -> None:
+    file = shell.etc / "extensions_custom.conf"
+    done = shell.run(
+        """f=$etc_dir/extensions_custom.conf; put_block "$f" "#tryinclude x" daemon:daemon; stat -c '%U:%G %a' "$f"
+        remove_one block - "$f"; remove_one made - "$f"; printf '%s\n' "${records[@]}" """
+    )
+    assert done.returncode == 0, done.stderr
+    assert "daemon:daemon 640\n" in done.stdout
+    assert f"made\t-\t{file}\nblock\t-\t{file}\n" in done.stdout
+    assert not file.exists()
+
+
+def test_lines_that_the_admin_adds_behind_the_block_stay_when_it_is_taken_out(shell: Shell) -> None:
+    file = shell.etc / "extensions_custom.conf"
+    file.write_text("no line end", encoding="utf-8")
+    done = shell.run(
+        'f=$etc_dir/extensions_custom.conf; put_block "$f" "#tryinclude x" root:root\n'
+        'echo "[mine]" >>"$f"; take_block_out "$f"'
+    )
+    assert done.returncode == 0, done.stderr
+    assert file.read_text(encoding="utf-8") == "no line end\n[mine]\n"
+
+
+def test_everything_changed_since_the_checkpoint_is_put_back(shell: Shell) -> None:
+    (shell.etc / "old").write_text("before", encoding="utf-8")
+    (shell.etc / "link").symlink_to("old")
+    done = shell.run(
+        """echo new >"$work/new"; begin_changes; systemd_runs() { false; }; asterisk_runs() { false; }
+        write_file "$work/new" "$etc_dir/old" root:root 0600; write_file "$work/new" "$etc_dir/created" root:root 0600
+        put_dir "$etc_dir/folder" root:root 0700; remember "$etc_dir/link"; ln -sfn /dev/null "$etc_dir/link"
+        put_back"""
+    )
+    assert done.returncode == 0, done.stderr
+    assert (shell.etc / "old").read_text(encoding="utf-8") == "before"
+    assert (shell.etc / "link").readlink() == Path("old")
+    assert sorted(path.name for path in shell.etc.iterdir()) == ["link", "old"]
+    assert not (shell.directory / "opt").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "right"),
+    [
+        ("https://example.bitrix24.com/rest/1/abc123/", True),
+        ("https://crm.example.com:8443/bitrix/rest/12/abc123", True),
+        ("http://127.0.0.1:8066/rest/1/abc123/", True),
+        ("http://example.com/rest/1/abc123/", False),
+        ("http://127.0.0.1.example.com/rest/1/abc123/", False),
+        ("https://user:pass@example.com/rest/1/abc123/", False),
+        ("https://example.com/rest/1/abc123/\n- x", False),
+        ("example.com/rest/1/abc123/", False),
+    ],
+)
+def test_a_webhook_url_is_known_by_its_form(shell: Shell, url: str, right: bool) -> None:
+    done = shell.run(f"is_webhook {url!r} && echo yes" if "\n" not in url else f"is_webhook ${url!r} && echo yes")
+    assert (done.stdout == "yes\n") is right
+
+
+def fake_python(shell: Shell, name: str, version: str) -> None:
+    too_old = int(tuple(map(int, version.split("."))) < (3, 9))
+    shell.program(name, f"case $2 in *platform*) echo {version} ;; *version_info*) exit {too_old} ;; esac")
+
+
+def test_a_python_that_is_too_old_is_named_with_what_to_do(shell: Shell) -> None:
+    fake_python(shell, "python3", "3.6.8")
+    done = shell.run("python_names=(python3); find_python")
+    assert done.returncode == 3
+    assert f"Python 3.9 or newer is needed; found: {shell.programs}/python3 is 3.6.8." in done.stderr
+    assert "apt-get install python3 python3-venv" in done.stderr and "yum install python3.11" in done.stderr
+
+
+def test_a_newer_python_beside_an_old_one_is_taken(shell: Shell) -> None:
+    fake_python(shell, "python3.12", "3.6.8")
+    fake_python(shell, "python3.11", "3.11.2")
+    shell.program("runuser", "exit 0")
+    done = shell.run('python_names=(python3.12 python3.11); asterisk_user=asterisk; find_python; echo "$python"')
+    assert done.stdout == f"{shell.programs}/python3.11\n"
+
+
+def test_a_python_that_the_asterisk_user_may_not_run_is_not_taken(shell: Shell) -> None:
+    fake_python(shell, "python3.11", "3.11.2")
+    shell.program("runuser", "exit 126")
+    done = shell.run("python_names=(python3.11); asterisk_user=asterisk; find_python")
+    assert (done.returncode, "but asterisk may not run it" in done.stderr) == (3, True)
+
+
+SYSTEMD: Mapping[str, str] = {
+    "a new unit": "case $1 in is-enabled) exit 1 ;; esac",
+    "an enabled unit": "exit 0",
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "begun", "expected"),
+    [
+        ("a new unit", "yes", ["daemon-reload", "enable --now freepbx-bx24.service"]),
+        ("an enabled unit", "yes", ["daemon-reload", "restart freepbx-bx24.service"]),
+        ("an enabled unit", "no", []),
+    ],
+)
+def test_the_service_is_enabled_once_and_restarted_after_a_change(
+    shell: Shell, state: str, begun: str, expected: list[str]
+) -> None:
+    shell.program("systemctl", SYSTEMD[state])
+    begin = "begin_changes" if begun == "yes" else ":"
+    done = shell.run(f"systemd_runs() {{ true; }}; {begin}; start_service")
+    assert done.returncode == 0, done.stderr
+    asked = [call.removeprefix("systemctl ") for call in shell.calls if " is-" not in call]
+    assert asked == expected
+
+
+def test_a_new_service_that_has_to_be_put_back_is_disabled_before_its_unit_goes(shell: Shell) -> None:
+    shell.program("systemctl", f"[[ $1 != disable ]] || test -e {shell.etc}/unit || exit 5")
+    done = shell.run(
+        """systemd_runs() { true; }; asterisk_runs() { false; }; unit=$etc_dir/unit; echo unit >"$work/unit"
+        begin_changes; write_file "$work/unit" "$unit" root:root 0644; undo_line service - freepbx-bx24.service
+        put_back"""
+    )
+    assert done.returncode == 0, done.stderr
+    assert shell.calls == ["systemctl disable --now freepbx-bx24.service", "systemctl daemon-reload"]
+    assert not (shell.etc / "unit").exists()
+
+
+def test_the_files_get_the_user_that_this_asterisk_runs_as(shell: Shell) -> None:
+    done = shell.run(
+        """asterisk_user=pbx asterisk_group=voice; put_file() { cat "$1"; }
+        for name in service logrotate tmpfiles; do
+            put_for_user "$source_tree/etc/freepbx-bx24.$name" "/x/$name"
+        done"""
+    )
+    assert "\nUser=pbx\nGroup=voice\n" in done.stdout
+    assert "    su pbx voice\n" in done.stdout and "create 0640 pbx voice\n" in done.stdout
+    assert "d /run/freepbx-bx24 0750 pbx voice -\n" in done.stdout
+    assert "asterisk asterisk" not in done.stdout
+
+
+def test_the_unit_is_one_that_systemd_understands(tmp_path: Path) -> None:
+    unit = (REPOSITORY / "etc/freepbx-bx24.service").read_text(encoding="utf-8")
+    program = tmp_path / "bx24"
+    program.write_text("#!/bin/sh\n", encoding="utf-8")
+    program.chmod(0o755)
+    # The program and the user are of an installed machine; everything else is judged as it is.
+    copy = tmp_path / "freepbx-bx24.service"
+    copy.write_text(
+        unit.replace("/opt/freepbx-bx24/venv/bin/bx24", str(program)).replace("=asterisk\n", "=root\n"),
+        encoding="utf-8",
+    )
+    done = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_demo_is_refused_beside_a_running_asterisk(shell: Shell) -> None:
+    shell.program("asterisk", "echo Asterisk 22")
+    done = shell.run("demo")
+    assert (done.returncode, "an Asterisk is running" in done.stderr) == (3, True)
+
+
+def test_the_demo_gets_its_packages_its_python_and_then_its_options(shell: Shell) -> None:
+    shell.program("asterisk", "exit 1")
+    shell.program("dpkg-query", "case $* in *debootstrap*) exit 1 ;; *) echo 'ii ' ;; esac")
+    shell.program(
+        "apt-get", "case $* in *--simulate*) printf 'Inst debootstrap (1.0 Debian)\\nInst dpkg [1] (2)\\n' ;; esac"
+    )
+    shell.program("env", "exit 0")
+    done = shell.run(f"sandbox={shell.directory}/cache; demo_make_venv() {{ :; }}; demo_options=(--once); demo")
+    assert done.returncode == 0, done.stderr
+    assert any(call.startswith("apt-get install") and call.endswith(" debootstrap") for call in shell.calls)
+    assert (shell.directory / "cache/packages-demo").read_text(encoding="utf-8") == "debootstrap\n"
+    python = f"{shell.directory}/cache/venv-demo/bin/python3"
+    assert shell.calls[-1] == f"env PYTHONPATH={REPOSITORY} {python} -B -m freepbx_bx24.sandbox.demo --once"
