@@ -53,7 +53,7 @@ class ChannelError(Bx24Error):
 class SandboxError(Bx24Error):
     """The sandbox (portal, Asterisk root, phones) can't be set up or driven."""
 
-    hint = "Run it again with --verbose; `bx24 sandbox --remove` clears what an interrupted run left."
+    hint = "`sudo ./install.sh --demo --remove` clears what an interrupted run left."
 
 
 class PortalError(Bx24Error):

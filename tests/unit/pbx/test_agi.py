@@ -105,6 +105,14 @@ def test_ordinary_names_and_numbers_stay_as_they_are(text: str) -> None:
     assert harmless(text) == text
 
 
+def test_several_variables_go_out_in_order_before_the_first_reply_is_read_and_each_reply_is_looked_at() -> None:
+    wire = io.StringIO()
+    Conversation(io.StringIO("200 result=1\n200 result=1\n"), wire).set_outputs({"REASON": "", "STATUS": "PENDING"})
+    assert wire.getvalue() == 'agi SET VARIABLE __BX24_REASON ""\nagi SET VARIABLE __BX24_STATUS "PENDING"\n'
+    with pytest.raises(ChannelError):
+        Conversation(io.StringIO("200 result=1\n510 no\n"), io.StringIO()).set_outputs({"REASON": "", "STATUS": "X"})
+
+
 def test_a_command_with_control_characters_never_leaves() -> None:
     wire = io.StringIO()
     with pytest.raises(ChannelError, match="held back"):
