@@ -21,6 +21,7 @@ REPOSITORY = Path(__file__).parents[2]
 CLIENT = "+74951234567"  # Anna Petrova, a contact of the sandbox portal
 STRANGER = "+79031112233"
 SETTLED_SECONDS = 20.0
+PORT = 8024
 
 
 @dataclass
@@ -153,34 +154,46 @@ def place_calls(pbx: harness.SandboxPbx, portal: Portal) -> bool:
     return right
 
 
-def run(once: bool, port: int) -> int:
+def started_portal(port: int) -> Portal:
+    """The portal on its usual port, or on a free one where that is taken."""
+    try:
+        return Portal(port=port).start()
+    except OSError:
+        return Portal().start()
+
+
+def run(once: bool) -> int:
     """Set up, place the calls, and stay until Ctrl-C unless `once`; 0 where the CRM has what the phones saw."""
     refuse_beside_asterisk()
-    with Portal(port=0 if once else port) as portal:
+    portal = started_portal(PORT)
+    try:
         say(f"Portal:   {portal.url}  (ledger: {portal.ledger_url})")
         say("Asterisk: making a private Debian with Asterisk 22 in it (about two minutes the first time)")
         with harness.SandboxPbx("forky") as pbx:
-            version = pbx.asterisk.rx("core show version").split(" built")[0]
-            say(f"          {version} runs, with SIP trunks and phones on loopback")
-            product = Product(pbx, portal, REPOSITORY)
-            say("Product:  install.sh, as an admin runs it")
-            product.install()
-            product.configure()
-            product.start()
-            say("          the service answers; placing five calls")
-            right = place_calls(pbx, portal)
-            say("")
-            say("The CRM has what the phones saw." if right else "The CRM does not have what the phones saw:")
-            if not right:
-                say(product.log()[-4000:])
+            right = show(pbx, portal)
             if not once:
                 say("It stays up until Ctrl-C; `sudo ./install.sh --demo --remove` undoes everything.")
-                try:
-                    threading.Event().wait()
-                except KeyboardInterrupt:
-                    say("")
-            product.stop()
+                threading.Event().wait()
+    finally:
+        portal.stop()
     return 0 if right else 1
+
+
+def show(pbx: harness.SandboxPbx, portal: Portal) -> bool:
+    """Install the product into the running PBX and place the calls; True where the CRM has what the phones saw."""
+    version = pbx.asterisk.rx("core show version").split(" built")[0]
+    say(f"          {version} runs, with SIP trunks and phones on loopback")
+    say("Product:  install.sh, as an admin runs it")
+    product = Product(pbx, portal, REPOSITORY)
+    product.install()
+    product.configure()
+    product.start()
+    say("          the service answers; placing five calls")
+    right = place_calls(pbx, portal)
+    say("\nThe CRM has what the phones saw." if right else "\nThe CRM does not have what the phones saw:")
+    if not right:
+        say(product.log()[-4000:])
+    return right
 
 
 def remove() -> int:
@@ -205,14 +218,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--once", action="store_true", help="end after the table")
     choice.add_argument("--remove", action="store_true", help="undo everything that a demo left behind")
-    parser.add_argument("--port", type=int, default=8024, help="TCP port of the portal on 127.0.0.1 (default: 8024)")
     options = parser.parse_args(arguments)
     try:
-        return remove() if options.remove else run(options.once, options.port)
+        return remove() if options.remove else run(options.once)
+    except KeyboardInterrupt:
+        return 0
     except Bx24Error as error:
         print(f"{error}\n{error.hint}", file=sys.stderr)
-    except OSError as error:  # the portal's port is taken
-        print(f"port {options.port}: {error.strerror}\nName another one: ./install.sh --demo --port N", file=sys.stderr)
     return 1
 
 

@@ -41,8 +41,8 @@ def carry(root: Path) -> None:
     policy.chmod(0o755)
 
 
-def mirror() -> str:
-    """The Debian mirror of the machine's own apt sources, empty when there is none."""
+def mirrors() -> list[str]:
+    """The Debian mirrors of the machine's own apt sources, each once, in their order."""
     done = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"],
         capture_output=True,
@@ -50,7 +50,7 @@ def mirror() -> str:
         check=False,
     )
     found = [line.rstrip("/") for line in done.stdout.splitlines() if re.match(r"https?://.*/debian/?$", line)]
-    return found[0] if found else ""
+    return list(dict.fromkeys(found))
 
 
 def apt_settings() -> str:

@@ -30,14 +30,12 @@ class Suite:
     """One Debian release that carries an Asterisk worth trying against.
 
     :param asterisk: the major version expected in it; the exact version is Debian's to change.
-    :param mirrors: tried in order after the machine's own mirror.
     :param script: debootstrap's script for it; an older debootstrap does not know newer releases by name.
     """
 
     name: str
     asterisk: int
     python: str
-    mirrors: Sequence[str]
     packages: Sequence[str]
     script: str
 
@@ -50,7 +48,6 @@ SUITES: Mapping[str, Suite] = {
             "forky",
             22,
             "3.14",
-            ("http://deb.debian.org/debian",),
             ("asterisk", "ca-certificates", "python3", "python3-venv"),
             "sid",
         ),
@@ -60,7 +57,6 @@ SUITES: Mapping[str, Suite] = {
             "bullseye",
             16,
             "3.9",
-            ("http://deb.debian.org/debian", "http://archive.debian.org/debian"),
             ("asterisk", "ca-certificates", "python3"),
             "bullseye",
         ),
@@ -160,15 +156,18 @@ def _debootstrap(suite: Suite, root: Path, lock: IO[str]) -> None:
 
 
 def _first_answering(suite: Suite) -> str:
-    """The first mirror that has the suite: the machine's own, then the table's."""
-    wanted = [place for place in (carried.mirror(), *suite.mirrors) if place]
+    """The first of the machine's own mirrors that has the suite."""
+    wanted = carried.mirrors()
     for place in wanted:
         try:
             with urllib.request.urlopen(f"{place}/dists/{suite.name}/Release", timeout=DOWNLOAD_SECONDS):
                 return place
         except (urllib.error.URLError, OSError):
             continue
-    raise SandboxError(f"no mirror has {suite.name}; tried {', '.join(wanted)}", "Check the network and apt's sources.")
+    raise SandboxError(
+        f"no mirror of this machine has Debian {suite.name}; tried: {', '.join(wanted) or 'none'}",
+        "Check the network; then add a Debian mirror that has it to apt's sources, and run apt-get update.",
+    )
 
 
 @contextlib.contextmanager
