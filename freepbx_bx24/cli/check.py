@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from ..settings import Settings, load
 from .user import become_service_user
 
 PORTAL_SECONDS = 15.0
+INCLUDE = r"Include =>\s+'([^']+)'"
 HOOKS = {  # what `dialplan show CONTEXT` must contain for calls to reach us
     "bx24-in": "bx24_register.py",
     "bx24-out": "bx24_register.py",
@@ -110,10 +112,31 @@ def hooks() -> Iterator[Finding]:
             yield Finding("dialplan", False, error.message, error.hint)
             return
     try:
+        yield from inbound_hook()
         off = "Value: 1" in console("database get bx24 off")
         yield Finding("switch", not off, "calls are left alone" if off else "calls are registered", "bx24 on")
     except Bx24Error as error:
-        yield Finding("switch", False, error.message, error.hint)
+        yield Finding("dialplan", False, error.message, error.hint)
+
+
+def inbound_hook() -> Iterator[Finding]:
+    """FreePBX: [from-pstn] runs through us, and our mirror of it still leads where it leads itself."""
+    shown = console("dialplan show from-pstn")
+    if "Include =>" not in shown:  # a plain Asterisk: the admin's own dialplan calls us
+        return
+    yield Finding(
+        "dialplan",
+        "bx24-pstn" in shown,
+        f"inbound calls {'pass' if 'bx24-pstn' in shown else 'do not pass'} our hook in [from-pstn]",
+        "Run ./install.sh again.",
+    )
+    ours, theirs = (re.findall(INCLUDE, text) for text in (console("dialplan show bx24-pstn"), shown))
+    yield Finding(
+        "dialplan",
+        ours == theirs,
+        f"[bx24-pstn] {'leads' if ours == theirs else 'does not lead'} where [from-pstn] leads",
+        "FreePBX or you have changed [from-pstn]: run ./install.sh again.",
+    )
 
 
 def service(path: Path | None = None) -> Iterator[Finding]:

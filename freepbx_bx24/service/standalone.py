@@ -167,16 +167,17 @@ def _what_register_left(settings: Settings, frame: frames.Frame) -> Entry | None
         if not path.stem.endswith(f"-{frames.REGISTER}-{frame.uniqueid}"):
             continue
         try:
-            data = path.read_bytes()
-            if path.suffix == RESULT:
-                result = json.loads(data)
+            if path.suffix == FRAME:
+                _wait_for_its_maker(path)
+            result_path = path.with_suffix(RESULT)
+            if result_path.exists():
+                result = json.loads(result_path.read_bytes())
                 return Entry(
                     records.registration_from_text(result["registration"]),
                     records.registered_from_text(result["registered"]),
                 )
-            if path.suffix == FRAME:
-                decision = decide_registration(settings.rules, frames.beginning(frames.parse(data)))
-                return Entry(decision) if isinstance(decision, Registration) else None
+            decision = decide_registration(settings.rules, frames.beginning(frames.parse(path.read_bytes())))
+            return Entry(decision) if isinstance(decision, Registration) else None
         except (OSError, ValueError, KeyError, TypeError, ChannelError) as error:
             LOG.warning("%s can't be used: %s", path.name, error)
     rebuilt = rebuilt_registration(settings.rules, frame)
@@ -184,6 +185,16 @@ def _what_register_left(settings: Settings, frame: frames.Frame) -> Entry | None
         return None
     call_id = frame.fact("call_id")
     return Entry(rebuilt, Registered(call_id) if call_id else None)
+
+
+def _wait_for_its_maker(path: Path) -> None:
+    """Until the script that registers this call is through or dead: two registers at once could make two calls."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.close(descriptor)
 
 
 def _portal(settings: Settings, frame: frames.Frame) -> tuple[Client, Directory]:

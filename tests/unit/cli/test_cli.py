@@ -205,9 +205,30 @@ def test_a_dialplan_without_our_hooks_is_said_hook_by_hook(machine: Machine) -> 
 
 def test_an_asterisk_that_goes_away_in_between_is_a_finding_and_no_crash(machine: Machine) -> None:
     machine.asterisk(GOOD_ASTERISK.replace('echo "Database entry not found."', "echo gone >&2; exit 1"))
-    (finding,) = machine.findings()["switch"]
+    finding = machine.findings()["dialplan"][-1]
     assert not finding["right"]
     assert "gone" in finding["text"]
+
+
+@pytest.mark.parametrize("ours, right", [("from-pstn-custom ext-did", True), ("ext-did", False)])
+def test_a_mirror_of_the_inbound_context_that_leads_elsewhere_is_said(machine: Machine, ours: str, right: bool) -> None:
+    def included(contexts: str) -> str:
+        return "; ".join(
+            f"""echo "  Include =>        '{context}'   [extensions.conf:1]\"""" for context in contexts.split()
+        )
+
+    machine.asterisk(
+        GOOD_ASTERISK.replace(
+            "    *)",
+            f"""    "dialplan show from-pstn") echo "1. Goto(bx24-pstn,s,1)"; {included("from-pstn-custom ext-did")} ;;
+    "dialplan show bx24-pstn") {included(ours)} ;;
+    *)""",
+        )
+    )
+    hook, mirror = machine.findings()["dialplan"][3:]
+    assert hook["right"]
+    assert mirror["right"] is right
+    assert right or "./install.sh" in mirror["hint"]
 
 
 def test_calls_that_are_switched_off_are_a_finding(machine: Machine) -> None:

@@ -159,3 +159,16 @@ def test_stops_at_once_when_told_to(service: RunningService) -> None:
     began = time.monotonic()
     assert service.stop() == 0
     assert time.monotonic() - began < 1.5
+
+
+def test_a_finish_without_the_service_waits_for_a_register_that_is_still_at_work(
+    portal: Portal, service: RunningService
+) -> None:
+    portal.delay_seconds["telephony.externalcall.register"] = 0.9
+    (service.directory / "run" / "agi.conf").write_text("wait_in=0.5\n")
+    assert service.register().variables["BX24_STATUS"] == "PENDING"
+    service.finish(variables=ANSWERED)
+    (call,) = service.wait_for_calls()
+    assert call["CALL_DURATION"] == 35
+    methods = [request["method"].lower() for request in portal.ledger()["requests"]]
+    assert methods.count("telephony.externalcall.register") == 1
