@@ -204,9 +204,9 @@ def test_a_state_folder_that_is_missing_is_said_in_one_line_of_the_log(place: Pa
 
 def test_a_newline_in_the_caller_name_can_not_forge_a_field_that_came_before_it(place: Path, service) -> None:
     heard = service(lambda connection, _: connection.sendall(b"taken\ndone\n"))
-    run_script("register", place, environment={"calleridname": "x\nagi_uniqueid=6.6: y\nagi_dnid=1: z"})
+    run_script("register", place, environment={"calleridname": "x\nagi_uniqueid=forged: y\nagi_dnid=1: z"})
     assert frames.parse(heard.frames[0]).uniqueid == "1790000120.77"
-    assert b"6.6" not in heard.frames[0]
+    assert b"forged" not in heard.frames[0]
 
 
 def test_a_service_that_never_stops_speaking_is_left_at_the_deadline(place: Path, service) -> None:
