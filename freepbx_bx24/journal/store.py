@@ -93,14 +93,15 @@ class Journal:
                 self._owe(database, registration.uniqueid, REGISTER, due)
         return bool(added)
 
-    def registered(self, uniqueid: str, answer: Registered) -> None:
-        """The portal has the call: keep its answer, nothing more is owed for register."""
+    def registered(self, uniqueid: str, answer: Registered) -> bool:
+        """The portal has the call: keep its answer, nothing more is owed for register; False for an unknown call."""
         with self._transaction() as database:
-            database.execute(
+            changed = database.execute(
                 "UPDATE calls SET call_id = ?, registered = ? WHERE uniqueid = ?",
                 (answer.call_id, records.registered_to_text(answer), uniqueid),
-            )
+            ).rowcount
             self._settle(database, uniqueid, REGISTER, DONE, "")
+        return bool(changed)
 
     def unregistered(self, uniqueid: str, due: float) -> None:
         """The portal lost the call: its registration is owed again."""

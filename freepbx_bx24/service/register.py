@@ -6,7 +6,6 @@ import logging
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import replace
 
 from ..call import Person, Registration
 from ..errors import ChannelError, PortalError
@@ -34,7 +33,7 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
     now = time.time()
     # Not due before the live attempt has had its time: the delivery must not do the same beside it.
     runtime.write(lambda journal: journal.begin(decision, now + runtime.request_seconds + 5)).add_done_callback(
-        lambda future: _keep_unwritten(runtime, decision, future)
+        lambda future: _keep_unwritten(runtime, Entry(decision), future)
     )
     remaining = frame.deadline - LEAVE_SECONDS - time.monotonic()
     if runtime.breaker.open or remaining <= 0:
@@ -81,18 +80,18 @@ def _attempt(runtime: Runtime, registration: Registration) -> Registered:
         retry_later(runtime, uniqueid, "unforeseen: see the log")
         raise
     LOG.info("%s: registered as %s", uniqueid, registered.call_id)
-    unwritten = runtime.unwritten.get(uniqueid)
-    if unwritten is not None:
-        runtime.unwritten[uniqueid] = replace(unwritten, registered=registered)
     # The delivery is not woken: it would work beside the variables that the caller waits for, and owes nothing yet.
-    runtime.write(lambda journal: journal.registered(uniqueid, registered))
+    runtime.write(lambda journal: journal.registered(uniqueid, registered)).add_done_callback(
+        lambda future: _keep_unwritten(runtime, Entry(registration, registered), future)
+    )
     return registered
 
 
-def _keep_unwritten(runtime: Runtime, registration: Registration, future: Future[bool]) -> None:
+def _keep_unwritten(runtime: Runtime, entry: Entry, future: Future[bool]) -> None:
     """The journal can't be written (disk full): remember the call, so that its finish can be tried directly."""
-    if future.exception() is not None:
-        runtime.unwritten.setdefault(registration.uniqueid, Entry(registration))
+    known_already = entry.registered is None  # what begin's False means; after it, False means that begin failed
+    if future.exception() is not None or not (known_already or future.result()):
+        runtime.unwritten[entry.uniqueid] = entry
 
 
 def _known_person_or_skip(runtime: Runtime, registration: Registration) -> Registration | Skip:

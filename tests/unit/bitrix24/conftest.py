@@ -22,15 +22,15 @@ class RawPortal:
     `requests` are whole requests read by `read_request`; `connections` counts from 1.
     """
 
-    def __init__(self, behave, tls=None, backlog=64):
+    def __init__(self, behave, tls=None, backlog=64, address="127.0.0.1"):
         self.behave, self.tls = behave, tls
         self.requests, self.connections = [], 0
         self._lock = threading.Lock()
         self._open = []
-        self.listening = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+        self.listening = socket.create_server((address, 0), backlog=backlog)
         self.port = self.listening.getsockname()[1]
         scheme = "https" if tls else "http"
-        self.webhook_url = f"{scheme}://127.0.0.1:{self.port}/rest/1/{SECRET}/"
+        self.webhook_url = f"{scheme}://{address}:{self.port}/rest/1/{SECRET}/"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):

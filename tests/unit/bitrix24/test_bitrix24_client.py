@@ -151,10 +151,9 @@ def test_a_certificate_of_nobody_we_know_is_refused_with_a_hint(raw_portal, pati
 
 
 def test_a_certificate_for_another_host_is_refused(raw_portal, patient, server_tls, certificate):
-    portal = raw_portal(patient, tls=server_tls)
-    elsewhere = portal.webhook_url.replace("127.0.0.1", "localhost")
+    portal = raw_portal(patient, tls=server_tls, address="127.0.0.2")
     with (
-        Client(elsewhere, ca_bundle=str(certificate[0])) as client,
+        Client(portal.webhook_url, ca_bundle=str(certificate[0])) as client,
         pytest.raises(PortalUnreachable, match="not trusted"),
     ):
         client.call("profile", {}, total_seconds=2)
