@@ -129,7 +129,7 @@ def test_the_card_is_shown_to_the_person_unless_show_is_falsy_to_php(client: Cli
 # -- dedupe --------------------------------------------------------------------------------------------------------
 
 OLD = (datetime.now(timezone.utc) - timedelta(minutes=31)).isoformat(timespec="seconds")
-RECENT = (datetime.now(timezone.utc) - timedelta(minutes=29)).isoformat(timespec="seconds")
+RECENT = (datetime.now(timezone.utc) - timedelta(minutes=20)).isoformat(timespec="seconds")
 
 
 @pytest.mark.parametrize(

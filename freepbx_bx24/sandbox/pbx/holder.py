@@ -35,6 +35,8 @@ def mount(*arguments: str) -> None:
 
 def furnish(root: Path) -> None:
     """Mount /proc, /run and /dev inside `root`: its own ones, so that nothing of the machine's is shared."""
+    # A mount point like every machine's /: programs inside may then make mount namespaces of their own.
+    mount("--bind", str(root), str(root))
     mount("-t", "proc", "proc", str(root / "proc"))
     mount("-t", "tmpfs", "-o", "mode=755,size=16m", "run", str(root / "run"))
     # Device nodes are bound one by one: where the root lies may be mounted nodev, and the machine's /dev/log,
