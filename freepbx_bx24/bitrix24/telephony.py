@@ -12,7 +12,6 @@ from .replies import harmless, whole_number
 
 REGISTER = "telephony.externalCall.register"
 FINISH = "telephony.externalCall.finish"
-SHOW = "telephony.externalCall.show"
 HIDE = "telephony.externalCall.hide"
 
 # TYPE 1 is outgoing, 2 incoming. 3 (incoming, redirected) would weaken the marks of missed calls.

@@ -86,7 +86,9 @@ def finish(
                 LOG.info("a card could not be closed: %s", error)
             seconds -= time.monotonic() - began
         parameters = telephony.finish_parameters(registered.call_id, user_id, inner, outcome)
-        client.call(telephony.FINISH, parameters, total_seconds=seconds)
+        answer = telephony.parse_finished(client.call(telephony.FINISH, parameters, total_seconds=seconds).result)
+        if answer.problem:  # such as: no CRM record, so no activity; the call is finished all the same
+            LOG.info("%s: finished, but: %s", outcome.uniqueid, answer.problem)
 
     for_someone(outcome.people, directory, total_seconds, ask)
 

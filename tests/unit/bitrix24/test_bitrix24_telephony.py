@@ -223,7 +223,7 @@ def test_a_whole_call_reaches_the_portals_ledger(portal, client):
     registered = telephony.parse_registered(
         call(telephony.REGISTER, telephony.register_parameters(REGISTRATION, 1101, ""))
     )
-    assert call(telephony.SHOW, telephony.card_parameters(registered.call_id, [1101, 1102])) is True
+    assert call("telephony.externalCall.show", telephony.card_parameters(registered.call_id, [1101, 1102])) is True
     assert call(telephony.HIDE, telephony.card_parameters(registered.call_id, [1102])) is True
     finish = telephony.finish_parameters(registered.call_id, 0, "101", OUTCOME)
     finished = telephony.parse_finished(call(telephony.FINISH, finish))
