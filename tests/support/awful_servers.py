@@ -68,8 +68,11 @@ def refusing() -> Iterator[str]:
 
 
 @contextmanager
-def dead_name_server(address: str = "127.0.0.53") -> Iterator[str]:
-    """A name server that takes questions and answers none; needs root for port 53."""
+def dead_name_server() -> Iterator[str]:
+    """A name server that takes questions and answers none, on a loopback address of its own; needs root for port 53."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
-        listener.bind((address, 53))
-        yield address
+        for number in range(1, 255):
+            with suppress(OSError):  # another run has this one
+                listener.bind((f"127.0.53.{number}", 53))
+                break
+        yield listener.getsockname()[0]
