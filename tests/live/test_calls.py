@@ -155,7 +155,7 @@ def test_a_caller_who_hangs_up_while_register_runs_is_a_missed_call(served: Worl
     number = served.new_number()
     with served.portal.gate("telephony.externalCall.register") as gate:
         call = served.pbx.trunk.call("74957770124", number)
-        gate.wait_for_arrival()
+        served.wait_for_register(number)
         call.hang_up()
         call.wait()
         gate.release()

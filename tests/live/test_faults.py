@@ -136,7 +136,9 @@ def test_a_service_stopped_after_it_took_the_call_holds_it_no_longer_than_the_bu
     with world.served(), world.portal.gate("telephony.externalCall.register") as gate:
         service = world.product.service
         assert service
-        stopper = threading.Thread(target=lambda: (gate.wait_for_arrival(), service.send_signal(signal.SIGSTOP)))
+        stopper = threading.Thread(
+            target=lambda: (world.wait_for_register(number), service.send_signal(signal.SIGSTOP))
+        )
         stopper.start()
         try:
             record, waited = ring_once(world, "141", number)
@@ -153,7 +155,7 @@ def test_a_service_killed_in_mid_conversation_frees_the_call_at_once_and_loses_i
     number = world.new_number()
     world.serve()
     with world.portal.gate("telephony.externalCall.register") as gate:
-        killer = threading.Thread(target=lambda: (gate.wait_for_arrival(), world.product.stop(signal.SIGKILL)))
+        killer = threading.Thread(target=lambda: (world.wait_for_register(number), world.product.stop(signal.SIGKILL)))
         killer.start()
         record, waited = ring_once(world, "142", number)
         killer.join()

@@ -147,6 +147,14 @@ class World:
         assert len(calls) == 1, calls
         return calls[0]
 
+    def wait_for_register(self, number: str) -> None:
+        """Until the portal has got, and perhaps holds, the register of a number: others may be delivered late."""
+        wait_until(
+            lambda: any(one["parameters"].get("PHONE_NUMBER") == number for one in self.portal.ledger()["requests"]),
+            10,
+            self.explain,
+        )
+
     def originate(self, extension: str, context: str) -> None:
         """Start a channel in the tests' own dialplan."""
         self.pbx.asterisk.rx(f"channel originate Local/{extension}@{context} application Wait 20")
