@@ -38,7 +38,7 @@ class Note:
     """
 
     def __init__(self, frame: frames.Frame, data: bytes) -> None:
-        folder = Path(frame.fields.get("state") or "/var/lib/freepbx-bx24") / "intake"
+        folder = _state(frame) / "intake"
         name = f"{time.time_ns()}-{frame.kind}-{frame.uniqueid}"
         self.path = folder / (name + FRAME)
         self.descriptor = -1
@@ -76,6 +76,11 @@ class Note:
     def drop(self) -> None:
         """The call is left out: nothing to keep."""
         _forget(self.path)
+
+
+def _state(frame: frames.Frame) -> Path:
+    """The state folder, as the guard knows it."""
+    return Path(frame.fields.get("state") or "/var/lib/freepbx-bx24")
 
 
 def _forget(path: Path) -> None:
@@ -163,7 +168,7 @@ def _finish(frame: frames.Frame, data: bytes, conversation: Conversation) -> Non
 
 def _what_register_left(settings: Settings, frame: frames.Frame) -> Entry | None:
     """The call as register left it: its result, else its frame, else what finish knows; None: it is left out."""
-    for path in intake_files(Path(frame.fields.get("state") or "/var/lib/freepbx-bx24") / "intake"):
+    for path in intake_files(_state(frame) / "intake"):
         if not path.stem.endswith(f"-{frames.REGISTER}-{frame.uniqueid}"):
             continue
         try:
@@ -200,7 +205,7 @@ def _wait_for_its_maker(path: Path) -> None:
 def _portal(settings: Settings, frame: frames.Frame) -> tuple[Client, Directory]:
     """A client, and the employees as the service last read them; without that list the portal is asked by extension."""
     try:
-        directory = Directory.from_json((Path(frame.fields.get("state", "")) / DIRECTORY_FILE).read_text("utf-8"))
+        directory = Directory.from_json((_state(frame) / DIRECTORY_FILE).read_text("utf-8"))
     except (OSError, ValueError):
         directory = Directory()
     return Client(settings.portal.webhook_url, settings.portal.ca_bundle), directory
