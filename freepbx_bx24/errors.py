@@ -56,12 +56,33 @@ class SandboxError(Bx24Error):
     hint = "`sudo ./install.sh --demo --remove` clears what an interrupted run left."
 
 
+# What is to be done about an error of the portal: PortalError.remedy.
+AGAIN = "again"  # the same request, later, can succeed
+REFRESH = "refresh"  # a new access token, then the same request once more
+LOGIN = "log in"  # a person must type `bx24 login`; nothing can be sent until then
+STOP = "stop"  # a person must change something on the portal or in the YAML; nothing can be sent until then
+SETTLE = "settle"  # an earlier attempt may have done it: look it up, then it is done or begins anew
+DONE = "done"  # what was wanted is so already
+GIVE_UP = "give up"  # this very request can't succeed, however often it is repeated
+
+# Who is to blame, so what has to wait: PortalError.blame.
+PORTAL = "portal"  # everything waits
+METHOD = "method"  # requests of the same method wait
+ITEM = "item"  # this request alone
+
+
 class PortalError(Bx24Error):
     """Anything that went wrong between here and the portal.
 
-    `ambiguous` is true where the request may have been carried out although no answer came.
+    :cvar remedy: what is to be done about it, one of the words above.
+    :cvar blame: what else has to wait for that.
+    :ivar pause_seconds: wait at least so long before the remedy is tried; 0: the usual back-off.
+    :cvar ambiguous: the request may have been carried out although no answer came.
     """
 
+    remedy = AGAIN
+    blame = PORTAL
+    pause_seconds = 0.0
     ambiguous = False
 
 
@@ -88,13 +109,23 @@ class PortalBroken(PortalError):
     ambiguous = True
 
 
+class PortalWaits(PortalError):
+    """Not sent: the request budget of this machine had no room in time (`blame` tells: for this method, or at all)."""
+
+    hint = "Nothing to do: it is sent as soon as the portal's limits allow."
+    retryable = True
+
+
 class PortalRefused(PortalError):
-    """The portal answered with an error of its own.
+    """The portal answered with an error of its own, and a repeat of the same request gets the same answer.
 
     :param code: `error` of the reply; the empty string for telephony's own errors.
     :param description: `error_description`, already made harmless.
     :param status: HTTP status.
     """
+
+    remedy = GIVE_UP
+    blame = ITEM
 
     def __init__(self, code: str, description: str, status: int, hint: str = "") -> None:
         super().__init__(f"the portal refused: {code or 'no code'}: {description or 'no description'}", hint)
@@ -104,22 +135,65 @@ class PortalRefused(PortalError):
 
 
 class PortalBusy(PortalRefused):
-    """The portal asks for patience (too many requests, operation time used up, overload). Nothing was carried out."""
+    """The portal asks for patience. Nothing was carried out."""
 
     hint = "Nothing to do: it is tried again by itself."
     retryable = True
+    remedy = AGAIN
+    blame = PORTAL
+    pause_seconds = 1.0
+
+
+class MethodBusy(PortalBusy):
+    """One method has used up its operating time (HTTP 429); all others go on. Nothing was carried out."""
+
+    blame = METHOD
+    pause_seconds = 60.0
+
+
+class PortalBlocked(PortalBusy):
+    """The portal's REST was blocked by hand because of overload; this does not pass by itself within minutes."""
+
+    hint = "The portal's REST is blocked because of overload: ask Bitrix24's support."
+    pause_seconds = 600.0
 
 
 class PortalAuthorisation(PortalRefused):
-    """The portal does not let us in: wrong or deleted webhook, missing scope or right, no commercial plan."""
+    """The portal does not let us in until a person changes something: no right, no scope, no plan, a wrong key."""
 
     hint = "Make a new webhook with the rights telephony, user and crm, and put its URL into the webhook file."
+    remedy = STOP
+    blame = PORTAL
+    pause_seconds = 60.0
+
+
+class TokenExpired(PortalAuthorisation):
+    """The access token has expired or is not known (any more): a new one may help."""
+
+    hint = "Nothing to do if it is rare; otherwise log in again: `bx24 login`."
+    retryable = True
+    remedy = REFRESH
+    pause_seconds = 0.0
+
+
+class LoginNeeded(PortalAuthorisation):
+    """There is no token, or none that can be renewed: somebody has to authorise the local application (again)."""
+
+    hint = "Type `bx24 login`. Until then calls are kept and told to the portal afterwards."
+    remedy = LOGIN
+
+
+class PortalGone(PortalAuthorisation):
+    """The portal was deleted, stopped, or never had that address."""
+
+    hint = "The portal was deleted or stopped: ask its owner."
 
 
 class CallNotFound(PortalRefused):
     """The portal does not know this CALL_ID as an open call: finished already, or never registered."""
 
     hint = "Nothing to do: the journal settles it."
+    remedy = SETTLE
 
 
 class RecordNotReady(PortalRefused):
@@ -127,9 +201,17 @@ class RecordNotReady(PortalRefused):
 
     hint = "Nothing to do: it is tried again by itself."
     retryable = True
+    remedy = AGAIN
 
 
 class PersonUnknown(PortalRefused):
     """The portal knows no active user by this USER_ID or internal number. Nothing was carried out."""
 
     hint = "Give the extension's owner this internal number in Bitrix24, or correct `people` and `default_person`."
+
+
+class AlreadySo(PortalRefused):
+    """What was asked for is so already (the line exists, the handler is bound): treat it as done."""
+
+    hint = "Nothing to do."
+    remedy = DONE
