@@ -12,6 +12,7 @@ from .replies import harmless, whole_number
 
 REGISTER = "telephony.externalCall.register"
 FINISH = "telephony.externalCall.finish"
+SHOW = "telephony.externalCall.show"
 HIDE = "telephony.externalCall.hide"
 
 # TYPE 1 is outgoing, 2 incoming. 3 (incoming, redirected) would weaken the marks of missed calls.
@@ -29,6 +30,8 @@ LONGEST_CALL_ID = 255
 _NOT_IN_NUMBERS = re.compile(r"[^0-9#*+,;]")
 _NOT_IN_CALL_IDS = frozenset("\"'`${},;\\")
 _ENTITY_TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,29}")
+# Internal numbers of the portal have one to four digits; a longer extension would match nobody, so it is not sent.
+_INNER = re.compile(r"[0-9]{1,4}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ def _person(user_id: int, inner: str) -> dict[str, Any]:
     """Return who owns the call. With neither the portal refuses, and that is a PersonUnknown like any other."""
     if user_id:
         return {"USER_ID": user_id}
-    return {"USER_PHONE_INNER": inner} if inner else {}
+    return {"USER_PHONE_INNER": inner} if _INNER.fullmatch(inner) else {}
 
 
 def _entity(result: dict[str, Any]) -> Entity | None:

@@ -242,3 +242,9 @@ def test_the_widest_values_that_are_sent_fit_into_the_portal(client):
     )
     finish = telephony.finish_parameters(registered.call_id, 1101, "", reason)
     telephony.parse_finished(client.call(telephony.FINISH, finish, total_seconds=5).result)
+
+
+@pytest.mark.parametrize("inner", ["10101", "reception", "", "1 1", "١٠١"])
+def test_an_extension_that_can_be_nobodys_internal_number_is_not_sent(inner):
+    assert "USER_PHONE_INNER" not in telephony.register_parameters(REGISTRATION, 0, inner)
+    assert "USER_PHONE_INNER" not in telephony.finish_parameters(CALL_ID, 0, inner, OUTCOME)

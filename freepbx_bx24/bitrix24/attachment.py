@@ -1,0 +1,44 @@
+"""telephony.externalCall.attachRecord: a recording's name, which must be new at each attempt, and its parameters."""
+
+from __future__ import annotations
+
+import base64
+import re
+from datetime import datetime
+from typing import Any
+
+from ..errors import PortalBroken
+from .replies import whole_number
+
+METHOD = "telephony.externalCall.attachRecord"
+SUFFIXES = ("wav", "mp3")  # in lower case: the portal compares them exactly
+LONGEST_NAME = 100
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.-]+")
+
+
+def file_name(started: datetime, direction: str, extension: str, uniqueid: str, attempt: int, suffix: str) -> str:
+    """Return FILENAME for one attempt: another one for each, since a name that a lost attempt has used is refused.
+
+    The portal keeps all recordings of a month in one folder and takes no name twice.
+
+    :param attempt: counts from 1. :raises ValueError: for a kind of file that the portal does not take.
+    """
+    if suffix not in SUFFIXES:
+        raise ValueError(f"the portal takes {' and '.join(SUFFIXES)} only")
+    parts = (started.strftime("%Y%m%d-%H%M%S"), direction, extension or "none", uniqueid, str(attempt))
+    # The end tells calls and attempts apart.
+    return "_".join(_NOT_IN_NAMES.sub("-", part) for part in parts)[-LONGEST_NAME:] + f".{suffix}"
+
+
+def content_parameters(call_id: str, name: str, content: bytes) -> dict[str, Any]:
+    """Return the parameters that send a recording within the request; never in a batch."""
+    return {"CALL_ID": call_id, "FILENAME": name, "FILE_CONTENT": base64.b64encode(content).decode()}
+
+
+def parse_attached(result: object) -> int:
+    """Return the id of the stored file. :raises PortalBroken: there is none."""
+    number = whole_number(result.get("FILE_ID")) if isinstance(result, dict) else None
+    if number is None:
+        raise PortalBroken("the portal stored a recording without saying where")
+    return number
