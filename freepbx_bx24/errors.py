@@ -121,21 +121,22 @@ class PortalRefused(PortalError):
 
     :param code: `error` of the reply; the empty string for telephony's own errors.
     :param description: `error_description`, already made harmless.
-    :param status: HTTP status.
+    :param status: HTTP status; 0 where the reply has none of its own (an entry of a batch).
     """
 
     remedy = GIVE_UP
     blame = ITEM
 
     def __init__(self, code: str, description: str, status: int, hint: str = "") -> None:
-        super().__init__(f"the portal refused: {code or 'no code'}: {description or 'no description'}", hint)
+        said = ": ".join(text for text in (code, description) if text)
+        super().__init__(f"the portal refused: {said or f'HTTP {status} without a reason'}", hint)
         self.code = code
         self.description = description
         self.status = status
 
 
 class PortalBusy(PortalRefused):
-    """The portal asks for patience. Nothing was carried out."""
+    """The portal asks for patience. Nothing was carried out, unless `ambiguous` says otherwise."""
 
     hint = "Nothing to do: it is tried again by itself."
     retryable = True
@@ -165,6 +166,23 @@ class PortalAuthorisation(PortalRefused):
     remedy = STOP
     blame = PORTAL
     pause_seconds = 60.0
+
+
+class MethodForbidden(PortalAuthorisation):
+    """One method is not there for us, or its right or scope is missing, until a person changes that; others go on."""
+
+    hint = (
+        "Give the webhook (or the application) the rights telephony, user and crm, and an administrator as its owner."
+    )
+    blame = METHOD
+
+
+class NeedsApplication(PortalAuthorisation):
+    """The portal lets no webhook use this method (others may go on): it wants a local application."""
+
+    hint = "A webhook is not enough for this portal: it needs a local application. Make one, then type `bx24 login`."
+    remedy = LOGIN
+    blame = METHOD
 
 
 class TokenExpired(PortalAuthorisation):
@@ -204,6 +222,26 @@ class RecordNotReady(PortalRefused):
     remedy = AGAIN
 
 
+class UploadStale(PortalRefused):
+    """An upload address was not accepted (any more). A new one has to be asked for: each belongs to one token."""
+
+    hint = "Nothing to do: a new upload address is asked for by itself."
+    retryable = True
+    remedy = AGAIN
+
+
+class RecordRefused(PortalRefused):
+    """The portal does not take this file as a recording: its name, its type or its content is wrong."""
+
+    hint = "The portal takes recordings in wav and mp3: look at the file's format and whether it is whole."
+
+
+class TooLarge(RecordRefused):
+    """The request is larger than the portal or a proxy before it takes; a recording then goes by an upload address."""
+
+    hint = "A recording is too large for the portal or for a proxy before it: record in mono, or in mp3."
+
+
 class PersonUnknown(PortalRefused):
     """The portal knows no active user by this USER_ID or internal number. Nothing was carried out."""
 
@@ -215,3 +253,28 @@ class AlreadySo(PortalRefused):
 
     hint = "Nothing to do."
     remedy = DONE
+
+
+class FeatureMissing(PortalRefused):
+    """The portal's plan or modules lack this feature: do without it."""
+
+    hint = "Nothing to do if you can do without it; else the portal's plan or its modules must be extended."
+
+
+class DatabaseRefused(PortalRefused):
+    """The portal's database took a value badly, half-way: what was done before stays done, so it is never repeated.
+
+    A finish that fails so has made its CRM activity, and each repeat would make one more.
+    """
+
+    hint = "Part of it may be in the CRM, so nothing repeats it: look at the call there, and report it with the log."
+
+
+class UnknownRefusal(PortalRefused):
+    """The portal refused in words that we do not know: its own language, or a newer version.
+
+    In the portal's own language are attachRecord's complaints about the type, an existing name and a full disk: there
+    one more attempt under a new FILENAME can help, a second one can't.
+    """
+
+    hint = "The portal's own words say why; if they name no fault of yours, report them."

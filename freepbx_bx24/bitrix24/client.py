@@ -120,7 +120,7 @@ class Client:
         except _FAILURES as failure:
             error = _explained(failure, deadline, total_seconds)
         else:
-            return read(status, reply, self._secret)
+            return read(status, reply, (self._secret,))
         # Outside of the handler: the library's exceptions hold the URL, and must not even be this one's context.
         raise error
 

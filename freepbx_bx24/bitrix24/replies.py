@@ -3,60 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from dataclasses import dataclass, field
-from typing import Any, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Mapping, Sequence
 
-from ..errors import (
-    CallNotFound,
-    PersonUnknown,
-    PortalAuthorisation,
-    PortalBroken,
-    PortalBusy,
-    PortalRefused,
-    RecordNotReady,
-)
+from ..errors import AGAIN, MethodBusy
+from .refusals import Refusal, refusal, without_words
+
+__all__ = ["Result", "blotted", "entry_refusal", "harmless", "read", "refusal", "whole_number"]
 
 LONGEST_TEXT = 200
-
-_LOCAL_APPLICATION = "A webhook is not enough for this portal: it needs a local application."
-_RIGHTS = "Give the webhook the rights telephony, user and crm, and its owner the rights of an administrator."
-_PLAN = "REST is part of the portal's paid plans and subscription only: ask the portal's owner."
-
-# `error` in lower case -> (class, hint; empty: the class's own). The portal mixes cases, and its HTTP statuses differ
-# between the documentation and the wire: so the code decides, the status only where there is no known code.
-_BY_CODE: Mapping[str, tuple[type[PortalRefused], str]] = {
-    "query_limit_exceeded": (PortalBusy, ""),
-    "operation_time_limit": (PortalBusy, ""),
-    "overload_limit": (PortalBusy, "The portal's REST is blocked by hand because of overload: ask Bitrix24's support."),
-    "connection_error": (PortalBusy, "The portal can't reach its authorisation server: it is tried again by itself."),
-    "wrong_auth_type": (PortalAuthorisation, _LOCAL_APPLICATION),
-    "insufficient_scope": (PortalAuthorisation, _RIGHTS),
-    "access_denied": (PortalAuthorisation, f"{_RIGHTS} {_PLAN}"),
-    "expired_token": (PortalAuthorisation, ""),
-    "invalid_token": (PortalAuthorisation, ""),
-    "no_auth_found": (PortalAuthorisation, ""),
-    "invalid_credentials": (PortalAuthorisation, ""),
-    "user_access_error": (PortalAuthorisation, ""),
-    "authorization_error": (PortalAuthorisation, "The webhook's owner was dismissed: make a new webhook."),
-    "application_not_found": (PortalAuthorisation, ""),
-    "invalid_request": (PortalAuthorisation, "The portal wants https:// in the webhook's URL."),
-    "portal_deleted": (PortalAuthorisation, "The portal was deleted or stopped: ask its owner."),
-    "error_method_not_found": (PortalRefused, "Check the webhook's URL, and that its rights include telephony."),
-    "wrong_license": (PortalRefused, _PLAN),
-}
-
-# Codes that are known and yet no refusal: the server stumbled in the middle of the work.
-_STUMBLED = frozenset({"internal_server_error", "error_unexpected_answer"})
-
-# Telephony throws its errors without a code: `"error": ""` on the wire, ERROR_CORE in the documentation. Their texts
-# differ in endings and brackets between versions: what is compared is the part that has stayed, in lower case.
-_CODELESS = frozenset({"", "error_core"})
-_BY_DESCRIPTION: tuple[tuple[str, type[PortalRefused]], ...] = (
-    ("call is not found (call should be registered", CallNotFound),
-    ("not finished yet", RecordNotReady),
-    ("user is not found or is not active", PersonUnknown),
-    ("user_id or user_phone_inner should be set", PersonUnknown),
-)
+LONGEST_CODE = 60
+# The portal counts its budgets in ten minutes: nothing that it may ask for takes longer, whoever asks.
+LONGEST_PAUSE_SECONDS = 600.0
+SHORTEST_PAUSE_SECONDS = 1.0
+# More digits than any id or time of a portal; before Python 3.9.14 reading millions of them took minutes.
+_MOST_DIGITS = 40
 
 
 @dataclass(frozen=True)
@@ -96,63 +61,156 @@ def whole_number(value: object) -> int | None:
     return value
 
 
-def read(status: int, body: bytes, secret: str = "") -> Result:
+def blotted(text: str, secrets: Sequence[str]) -> str:
+    """Return the text with `***` for each secret in it: in any case of letters, URL-encoded as well, even twice."""
+    forms = [_any_form(secret) for secret in sorted(filter(None, secrets), key=len, reverse=True)]
+    return re.sub("|".join(forms), "***", text, flags=re.IGNORECASE) if forms else text
+
+
+def read(status: int, body: bytes, secrets: Sequence[str] = (), headers: Mapping[str, str] | None = None) -> Result:
     """Return what a reply says.
 
-    :param status: HTTP status. :param body: the whole body. :param secret: is blotted out in the portal's error texts.
+    :param status: HTTP status. :param body: the whole body.
+    :param secrets: texts that must not be seen: blotted out in whatever the portal says.
+    :param headers: of the reply, their names in any case: `Retry-After` and `Date` are looked at.
     :raises PortalRefused: (or a class below it) for an error of the portal's own.
     :raises PortalBroken: for anything that no portal answers.
     """
-    reply = _object(status, body)
-    # Presence counts, not truth: the telephony methods' own errors have the empty code.
-    if "error" in reply:
-        code = reply["error"] if isinstance(reply["error"], str) else str(reply["error"])
-        description = reply.get("error_description")
-        if secret:
-            code = code.replace(secret, "***")
-            description = description.replace(secret, "***") if isinstance(description, str) else ""
-        raise refusal(harmless(code, 60), harmless(description), status)
-    if not 200 <= status < 300 or "result" not in reply:
-        raise PortalBroken(f"the portal answered HTTP {status} with neither a result nor an error")
-    time = reply.get("time")
-    return Result(
-        result=reply["result"],
-        time=time if isinstance(time, dict) else {},
-        total=whole_number(reply.get("total")),
-        next=whole_number(reply.get("next")),
+    reply = _object(body)
+    # Presence counts, not truth or status: telephony's own errors have the empty code, `wrong_client` comes with 200.
+    if "error" in reply and isinstance(reply["error"], (str, int)) and not isinstance(reply["error"], bool):
+        error = refusal(*_said(reply, secrets), status)
+    elif "error" in reply or "result" not in reply or not 200 <= status < 300:
+        error = without_words(status)
+    else:
+        time = reply.get("time")
+        return Result(
+            result=reply["result"],
+            time=time if isinstance(time, dict) else {},
+            total=whole_number(reply.get("total")),
+            next=whole_number(reply.get("next")),
+        )
+    _set_pause(error, reply.get("time"), {name.lower(): value for name, value in (headers or {}).items()})
+    raise error
+
+
+def entry_refusal(entry: object, secrets: Sequence[str] = ()) -> Refusal:
+    """Return the error for one entry of a batch's `result_error`, whatever its type."""
+    return refusal(*_said(entry if isinstance(entry, dict) else {}, secrets), 0)
+
+
+def _said(reply: Mapping[str, Any], secrets: Sequence[str]) -> tuple[str, str]:
+    """Return `error` and `error_description`, harmless and without secrets."""
+    code, description = reply.get("error"), reply.get("error_description")
+    return (
+        _safe(str(code) if isinstance(code, int) else code, secrets, LONGEST_CODE),
+        _safe(description, secrets, LONGEST_TEXT),
     )
 
 
-def refusal(code: str, description: str, status: int) -> PortalRefused | PortalBroken:
-    """Return the error for the portal's `error`, `error_description` (both harmless) and HTTP status."""
-    key = code.lower()
-    if key in _CODELESS:
-        said = description.lower()
-        for part, codeless in _BY_DESCRIPTION:
-            if part in said:
-                return codeless(code, description, status)
-    if key in _BY_CODE:
-        known, hint = _BY_CODE[key]
-        return known(code, description, status, hint)
-    if status == 429:
-        return PortalBusy(code, description, status)
-    if key in _STUMBLED or (status >= 500 and key != "error_core"):
-        return PortalBroken(f"the portal stumbled with HTTP {status}: {code or 'no code'}: {description}")
-    return PortalRefused(code, description, status)
+def _safe(text: object, secrets: Sequence[str], longest: int) -> str:
+    """Return a text of the portal's harmless and without secrets.
+
+    Blotted out before it is cut, or the first half of a secret would stay; and again after it was cleaned, or a tab
+    that became a space would make one.
+    """
+    return blotted(harmless(blotted(text, secrets), longest), secrets)[:longest] if isinstance(text, str) else ""
 
 
-def _object(status: int, body: bytes) -> dict[str, Any]:
+def _any_form(secret: str) -> str:
+    """Return a pattern for a secret, each byte as it is or URL-encoded, once or more often."""
+
+    def form(mark: str) -> str:
+        encoded = "".join(f"%(?:25)*{byte:02X}" for byte in mark.encode("utf-8", "surrogatepass"))
+        return f"(?:{re.escape(mark)}|{encoded})"
+
+    return "".join(map(form, secret))
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in a body, {} where there is none.
+
+    A broken byte in one name must not cost the answer that holds it, so it is replaced.
+    """
     try:
-        reply = json.loads(body, parse_constant=_refuse_constant)
+        reply = json.loads(
+            body.decode("utf-8-sig", "replace"), parse_constant=_no_number, parse_int=_integer, parse_float=_real
+        )
     except (ValueError, RecursionError):
-        reply = None
-    if isinstance(reply, dict):
-        return reply
-    if status == 429:
-        raise PortalBusy("", "", status)
-    raise PortalBroken(f"the portal answered HTTP {status} with something that is no JSON object")
+        return {}
+    return reply if isinstance(reply, dict) else {}
 
 
-def _refuse_constant(name: str) -> None:
+def _no_number(name: str) -> None:
     """Refuse NaN and Infinity, which Python's reader takes and JSON does not know."""
     raise ValueError(name)
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError("too many digits")
+    return int(digits)
+
+
+def _real(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):  # 1e999
+        raise ValueError("too large")
+    return value
+
+
+def _set_pause(error: Refusal, time: object, headers: Mapping[str, str]) -> None:
+    """Let an error that is to be tried again wait as long as the portal asks for, within bounds.
+
+    A method's operating time says itself when it is counted anew; otherwise the class's own pause is the least.
+    """
+    if error.remedy != AGAIN:
+        return
+    times = time if isinstance(time, dict) else {}
+    now = _moment(times, headers)
+    asked = _seconds(times.get("operating_reset_at")) - now if now and isinstance(error, MethodBusy) else 0.0
+    if asked <= 0:
+        asked = _retry_after(headers.get("retry-after", ""), now)
+    if asked <= 0:
+        return
+    least = SHORTEST_PAUSE_SECONDS if isinstance(error, MethodBusy) else error.pause_seconds
+    error.pause_seconds = min(max(asked, least, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+
+
+def _moment(times: Mapping[str, Any], headers: Mapping[str, str]) -> float:
+    """Return the portal's own time in seconds since 1970, 0.0 where the reply does not tell it.
+
+    The portal's and not ours: when the operating time is counted anew is told by the same clock.
+    """
+    for name in ("finish", "start"):
+        if _seconds(times.get(name)):
+            return _seconds(times[name])
+    for name in ("date_finish", "date_start"):
+        try:
+            return max(0.0, datetime.fromisoformat(times[name]).timestamp())
+        except (KeyError, TypeError, ValueError, OverflowError, OSError):
+            continue
+    return _date(headers.get("date", ""))
+
+
+def _seconds(value: object) -> float:
+    """Return a positive number that came as one or as text, else 0.0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return 0.0
+    try:
+        number = float(value[:20]) if isinstance(value, str) else float(value)
+    except (ValueError, OverflowError):
+        return 0.0
+    return number if math.isfinite(number) and number > 0 else 0.0
+
+
+def _retry_after(value: str, now: float) -> float:
+    """Return the seconds of a `Retry-After`, which are told as such or as a date; 0.0 or less for none."""
+    return _seconds(value) or (_date(value) - now if now else 0.0)
+
+
+def _date(value: str) -> float:
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp())
+    except (TypeError, ValueError, IndexError, OverflowError, OSError):
+        return 0.0

@@ -10,10 +10,13 @@ import pytest
 from freepbx_bx24.bitrix24.client import Client
 from freepbx_bx24.errors import (
     CallNotFound,
+    MethodBusy,
+    NeedsApplication,
     PersonUnknown,
     PortalAuthorisation,
     PortalBroken,
     PortalBusy,
+    PortalGone,
     PortalRefused,
     PortalTimeout,
     PortalUnreachable,
@@ -47,13 +50,13 @@ def test_a_wrong_secret_is_an_authorisation_error(portal):
 def test_a_portal_that_takes_no_webhook_for_register_says_what_it_needs(portal, client):
     portal.switches.webhook_allowed_for_register = False
     error = refused(client, "telephony.externalCall.register", REGISTER)
-    assert type(error) is PortalAuthorisation
+    assert type(error) is NeedsApplication
     assert "needs a local application" in error.hint
 
 
-def test_a_deleted_portal_is_an_authorisation_error(portal, client):
+def test_a_deleted_portal_is_gone(portal, client):
     portal.switches.portal_deleted = True
-    assert type(refused(client, "user.get", {})) is PortalAuthorisation
+    assert type(refused(client, "user.get", {})) is PortalGone
 
 
 def test_an_unknown_method_is_refused(client):
@@ -101,7 +104,7 @@ def test_an_answer_that_comes_too_late_was_carried_out_and_is_called_ambiguous(p
     ("reply", "expected"),
     [
         (Reply(503, {"error": "QUERY_LIMIT_EXCEEDED", "error_description": "Too many requests"}), PortalBusy),
-        (Reply(429, {"error": "OPERATION_TIME_LIMIT", "error_description": "Method is blocked"}), PortalBusy),
+        (Reply(429, {"error": "OPERATION_TIME_LIMIT", "error_description": "Method is blocked"}), MethodBusy),
         (Reply(502, b"<html>Bad gateway</html>", {"Content-Type": "text/html"}), PortalBroken),
         (Reply(200, b'{"result": {"CALL_ID": "ext'), PortalBroken),
         (Reply(200, b""), PortalBroken),
