@@ -74,12 +74,13 @@ ITEM = "item"  # this request alone
 class PortalError(Bx24Error):
     """Anything that went wrong between here and the portal.
 
-    :cvar remedy: what is to be done about it, one of the words above.
+    :cvar remedy: what is to be done about it, one of the words above; `retryable` follows from it.
     :cvar blame: what else has to wait for that.
     :ivar pause_seconds: wait at least so long before the remedy is tried; 0: the usual back-off.
     :cvar ambiguous: the request may have been carried out although no answer came.
     """
 
+    retryable = True
     remedy = AGAIN
     blame = PORTAL
     pause_seconds = 0.0
@@ -90,14 +91,12 @@ class PortalUnreachable(PortalError):
     """No connection: name not resolving, refused, TLS failed. The request was certainly not carried out."""
 
     hint = "Check the network, DNS and the portal's address: `bx24 check`."
-    retryable = True
 
 
 class PortalTimeout(PortalError):
     """The connection was made, but no whole answer came in time. The request may have been carried out."""
 
     hint = "The portal is slow or a firewall holds the answer back: `bx24 check`."
-    retryable = True
     ambiguous = True
 
 
@@ -105,7 +104,6 @@ class PortalBroken(PortalError):
     """An answer came that is no answer of a portal: HTML, a cut or empty body, wrong types, a gateway error."""
 
     hint = "Look whether the portal's web page opens; a proxy may be in the way."
-    retryable = True
     ambiguous = True
 
 
@@ -113,7 +111,6 @@ class PortalWaits(PortalError):
     """Not sent: the request budget of this machine had no room in time (`blame` tells: for this method, or at all)."""
 
     hint = "Nothing to do: it is sent as soon as the portal's limits allow."
-    retryable = True
 
 
 class PortalRefused(PortalError):
@@ -124,6 +121,7 @@ class PortalRefused(PortalError):
     :param status: HTTP status; 0 where the reply has none of its own (an entry of a batch).
     """
 
+    retryable = False
     remedy = GIVE_UP
     blame = ITEM
 

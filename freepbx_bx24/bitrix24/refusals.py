@@ -112,9 +112,8 @@ TABLE: tuple[Row, ...] = (
     Row("error_event_not_found", "", MethodForbidden),
     Row("error_wrong_handler_url", "", PortalRefused, "Correct the address for the portal's events."),
     Row("error_unsupported_protocol", "", PortalRefused, "The address for the portal's events begins with https://."),
-    # Calls: `not finished yet` stands in the longer text that begins like the one below it.
+    # Calls: what is not finished yet is "not found" as well, in other tables.
     Row("", "not finished yet", RecordNotReady),
-    Row("", "is not found in the statistic table", RecordNotReady),
     Row("", "is it finished?", RecordNotReady),
     Row("", "call is not found", CallNotFound),
     Row("", "user is not found or is not active", PersonUnknown),
@@ -187,7 +186,8 @@ def without_words(status: int) -> Refusal:
     """Return the error for a reply that holds neither a result nor an error of the portal's: a page, nothing, half."""
     if status in _FRONT_END:
         return refusal("", "", status)
-    return PortalBroken(f"the portal answered HTTP {status} with neither a result nor an error")
+    answered = f"HTTP {status}" if status else "one request of a batch"
+    return PortalBroken(f"the portal answered {answered} with neither a result nor an error")
 
 
 def _made(

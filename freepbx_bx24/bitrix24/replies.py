@@ -78,11 +78,7 @@ def read(status: int, body: bytes, secrets: Sequence[str] = (), headers: Mapping
     """
     reply = _object(body)
     # Presence counts, not truth or status: telephony's own errors have the empty code, `wrong_client` comes with 200.
-    if "error" in reply and isinstance(reply["error"], (str, int)) and not isinstance(reply["error"], bool):
-        error = refusal(*_said(reply, secrets), status)
-    elif "error" in reply or "result" not in reply or not 200 <= status < 300:
-        error = without_words(status)
-    else:
+    if "error" not in reply and "result" in reply and 200 <= status < 300:
         time = reply.get("time")
         return Result(
             result=reply["result"],
@@ -90,22 +86,22 @@ def read(status: int, body: bytes, secrets: Sequence[str] = (), headers: Mapping
             total=whole_number(reply.get("total")),
             next=whole_number(reply.get("next")),
         )
+    error = _refused(reply, status, secrets)
     _set_pause(error, reply.get("time"), {name.lower(): value for name, value in (headers or {}).items()})
     raise error
 
 
 def entry_refusal(entry: object, secrets: Sequence[str] = ()) -> Refusal:
     """Return the error for one entry of a batch's `result_error`, whatever its type."""
-    return refusal(*_said(entry if isinstance(entry, dict) else {}, secrets), 0)
+    return _refused(entry if isinstance(entry, dict) else {}, 0, secrets)
 
 
-def _said(reply: Mapping[str, Any], secrets: Sequence[str]) -> tuple[str, str]:
-    """Return `error` and `error_description`, harmless and without secrets."""
-    code, description = reply.get("error"), reply.get("error_description")
-    return (
-        _safe(str(code) if isinstance(code, int) else code, secrets, LONGEST_CODE),
-        _safe(description, secrets, LONGEST_TEXT),
-    )
+def _refused(reply: Mapping[str, Any], status: int, secrets: Sequence[str]) -> Refusal:
+    code = reply.get("error")
+    if isinstance(code, bool) or not isinstance(code, (str, int)):
+        return without_words(status)
+    description = reply.get("error_description")
+    return refusal(_safe(str(code), secrets, LONGEST_CODE), _safe(description, secrets, LONGEST_TEXT), status)
 
 
 def _safe(text: object, secrets: Sequence[str], longest: int) -> str:
