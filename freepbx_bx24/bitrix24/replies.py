@@ -194,7 +194,7 @@ def _seconds(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return 0.0
     try:
-        number = float(value[:20]) if isinstance(value, str) else float(value)
+        number = float(value)
     except (ValueError, OverflowError):
         return 0.0
     return number if math.isfinite(number) and number > 0 else 0.0
