@@ -69,6 +69,7 @@ def test_time_total_and_next_are_read_and_odd_ones_are_absent():
         (200, b'{"result":' * 500_000),
         (200, b'{"result": 1e999}'),
         (200, b'{"result": ' + b"9" * 4_000_000 + b"}"),
+        (200, b'{"result": ' + b"9" * 1000 + b"}"),
         (404, b'{"result": true}'),
         (400, b'{"error": null, "error_description": "Unknown TYPE"}'),
         (200, b'{"result": true, "error": null}'),
@@ -78,7 +79,7 @@ def test_time_total_and_next_are_read_and_odd_ones_are_absent():
         (400, b'{"error": 1.5}'),
         (200, '{"result": true}'.encode("utf-16")),
     ],
-    ids=range(25),
+    ids=range(26),
 )
 def test_what_no_portal_answers_is_broken(status, body):
     with pytest.raises(PortalBroken) as caught:
