@@ -34,14 +34,15 @@ class _Snapshot:
     people: People = field(default_factory=People)
     lines: Mapping[str, str] = field(default_factory=dict)
     read_at: float = -math.inf
+    portal: str = ""
 
 
 class Directory:
-    """The portal's active employees and lines. It may be read from any thread while another loads it."""
+    """The portal's active employees and lines. Any thread may read while one other loads."""
 
     def __init__(self) -> None:
         self._snapshot = _Snapshot()
-        self._loading = threading.Lock()
+        self._swapping = threading.Lock()
         self._doubted: People | None = None
 
     def load(self, client: Client, *, total_seconds: float = 30.0, country: str = "", area_code: str = "") -> int:
@@ -54,23 +55,21 @@ class Directory:
         :param country: and :param area_code: as `freepbx_bx24.numbers.canonical` wants them, for people's own phones.
         :raises PortalError: from the client. :raises PortalBroken: the list is empty, partial, no list, or doubted.
         """
-        with self._loading:
-            ask = _asking(client, total_seconds)
-            rows = (employees.employee(row) for row in lists.rows_of_users(ask))
-            new = employees.people((one for one in rows if one), country, area_code)
-            if not new.extensions:
-                raise PortalBroken("the portal's list of users names nobody")
-            old = self._snapshot.people
-            if employees.shrunk(old, new) and not (self._doubted and self._doubted.extensions == new.extensions):
-                self._doubted = new
-                raise PortalBroken(
-                    f"the portal's list of users shrank from {len(old.extensions)} people with {len(old.users)} "
-                    f"extensions to {len(new.extensions)} with {len(new.users)}",
-                    "Nothing to do: it is believed when the next reading says the same.",
-                )
-            self._doubted = None
-            self._snapshot = replace(self._snapshot, people=new, read_at=time.monotonic())
-        said = employees.changes(old, new)
+        old = self._snapshot
+        rows = (employees.employee(row) for row in lists.rows_of_users(_asking(client, total_seconds)))
+        new = employees.people((one for one in rows if one), country, area_code)
+        if not new.extensions:
+            raise PortalBroken("the portal's list of users names nobody")
+        if employees.shrunk(old.people, new) and not (self._doubted and self._doubted.extensions == new.extensions):
+            self._doubted = new
+            raise PortalBroken(
+                f"the portal's list of users shrank from {len(old.people.extensions)} people with "
+                f"{len(old.people.users)} extensions to {len(new.extensions)} with {len(new.users)}",
+                "Nothing to do: it is believed when the next reading says the same.",
+            )
+        self._doubted = None
+        self._swap(old.portal, people=new, read_at=time.monotonic())
+        said = employees.changes(old.people, new)
         if said:
             LOG.info("the portal's employees: %s", said)
         return len(new.extensions)
@@ -80,10 +79,27 @@ class Directory:
 
         :raises PortalError: from the client; the old list stays. :raises PortalBroken: it is no list.
         """
-        with self._loading:
-            lines = lists.lines(_asking(client, total_seconds))
-            self._snapshot = replace(self._snapshot, lines=lines)
+        portal = self._snapshot.portal
+        lines = lists.lines(_asking(client, total_seconds))
+        self._swap(portal, lines=lines)
         return len(lines)
+
+    def belong_to(self, portal: str) -> None:
+        """Say whose list this is to be. What is known of another portal is forgotten: its ids mean other people here.
+
+        :param portal: any text that tells one portal from another, such as its origin. No secret: it is in the file.
+        """
+        with self._swapping:
+            known = self._snapshot.portal
+            if known and known != portal:
+                self._snapshot, self._doubted = _Snapshot(), None
+            self._snapshot = replace(self._snapshot, portal=portal)
+
+    def _swap(self, portal: str, **parts: Any) -> None:
+        with self._swapping:
+            if self._snapshot.portal != portal:
+                raise PortalBroken("the list is that of the portal that was used before", "Nothing to do.")
+            self._snapshot = replace(self._snapshot, **parts)
 
     def user_id(self, person: Person) -> int:
         """Return the portal's id of a person, 0 where the portal knows nobody active by that extension or id.
@@ -128,7 +144,13 @@ class Directory:
         """Return employees and lines as text for a cache file."""
         snapshot = self._snapshot
         people = snapshot.people
-        kept = {"version": _VERSION, "extensions": people.extensions, "phones": people.phones, "lines": snapshot.lines}
+        kept = {
+            "version": _VERSION,
+            "portal": snapshot.portal,
+            "extensions": people.extensions,
+            "phones": people.phones,
+            "lines": snapshot.lines,
+        }
         return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
@@ -144,7 +166,8 @@ class Directory:
         if "version" not in kept:
             kept = {"version": _VERSION, "extensions": kept}
         if kept["version"] == _VERSION:
-            directory._snapshot = _Snapshot(_kept_people(kept), _kept_lines(kept))
+            portal = harmless(kept.get("portal"))
+            directory._snapshot = _Snapshot(_kept_people(kept), _kept_lines(kept), portal=portal)
         return directory
 
 

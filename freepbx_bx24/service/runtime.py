@@ -66,6 +66,7 @@ class Runtime:
         """
         self.client = Client(settings.portal.webhook_url, settings.portal.ca_bundle)
         self.settings = settings
+        self.directory.belong_to(self.client.origin)
         self.directory_wanted.set()
         self.wake.set()
 

@@ -204,7 +204,12 @@ def _wait_for_its_maker(path: Path) -> None:
 
 def _portal(settings: Settings, frame: frames.Frame) -> tuple[Client, Directory]:
     """A client, and the employees as the service last read them; without that list the portal is asked by extension."""
-    return Client(settings.portal.webhook_url, settings.portal.ca_bundle), directory_file.read(_state(frame))
+    client, directory = (
+        Client(settings.portal.webhook_url, settings.portal.ca_bundle),
+        directory_file.read(_state(frame)),
+    )
+    directory.belong_to(client.origin)
+    return client, directory
 
 
 HANDLERS = {frames.REGISTER: _register, frames.FINISH: _finish}

@@ -559,3 +559,48 @@ def test_whatever_stands_in_the_file_is_read_without_error_and_written_again(val
     kept = Directory.from_json(json.dumps({"version": 2, part: value}))
     assert Directory.from_json(kept.to_json()).to_json() == kept.to_json()
     assert kept.to_json().encode("utf-8")
+
+
+# -- another portal ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_known_of_another_portal_is_forgotten_since_its_ids_mean_other_people(loaded):
+    loaded.belong_to("https://one.example")
+    kept = Directory.from_json(loaded.to_json())
+    kept.belong_to("https://one.example")
+    assert kept.user_id(Person("101")) == 1101
+    kept.belong_to("https://other.example")
+    assert not kept.loaded
+    assert kept.user_id(Person("101")) == 0
+    assert kept.age() == math.inf
+
+
+def test_a_short_list_of_another_portal_is_believed_at_once(loaded, client, portal):
+    loaded.belong_to("https://one.example")
+    loaded.belong_to("https://other.example")
+    portal.world.employees = portal.world.employees[:3]
+    assert loaded.load(client) == 3
+
+
+def test_a_list_that_comes_after_the_portal_was_changed_is_not_taken(client, portal):
+    directory = Directory()
+    directory.belong_to("https://one.example")
+    caught = []
+
+    def load(read):
+        try:
+            read(client)
+        except PortalError as error:
+            caught.append(error)
+
+    for method, read in (("user.get", directory.load), ("telephony.externalLine.get", directory.load_lines)):
+        with portal.gate(method) as gate:
+            loading = threading.Thread(target=load, args=[read])
+            loading.start()
+            gate.wait_for_arrival()
+            directory.belong_to(f"https://{method}.example")
+            gate.release()
+            loading.join()
+    assert [str(error) for error in caught] == ["the list is that of the portal that was used before"] * 2
+    assert not directory.loaded
+    assert directory.load(client) == 99

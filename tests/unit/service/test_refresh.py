@@ -14,7 +14,7 @@ import pytest
 from freepbx_bx24.bitrix24.directory import LONGEST_TEXT
 from freepbx_bx24.call import Person
 from freepbx_bx24.sandbox.portal import Portal, Reply
-from freepbx_bx24.sandbox.portal.world import Employee
+from freepbx_bx24.sandbox.portal.world import Employee, World
 from freepbx_bx24.service import directory_file
 from freepbx_bx24.service.refresh import EVERY_SECONDS, pause_seconds
 from tests.support.running_service import RunningService, wait_until
@@ -176,6 +176,31 @@ def test_a_start_while_the_portal_is_down_knows_who_is_who_and_so_does_a_script_
     service.start()
     assert service.register("1790000100.2").variables["BX24_STATUS"] == "REGISTERED"
     assert [call["registered_by"] for call in service.calls()] == [1102, 1102]
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["the service", "a script alone"])
+def test_a_new_portal_is_never_told_the_ids_of_the_old_one_also_while_its_list_can_not_be_read(
+    service: RunningService, alone: bool
+) -> None:
+    service.start()
+    wait_until(lambda: bool(extensions(service)), 10, service.log)
+    world = World(
+        employees=[
+            Employee(1, "Admin"),
+            Employee(1102, "Somebody else", extension="777"),
+            Employee(5, "Right", extension="102"),
+        ]
+    )
+    with Portal(world) as other:
+        other.scripted_replies.add(USERS, Reply(401, {"error": "insufficient_scope"}), times=1000)
+        service.write_yaml(other.webhook_url)
+        if alone:
+            service.stop()
+        else:
+            service.signal(signal.SIGHUP)
+            wait_until(lambda: "read again" in service.log(), 5, service.log)
+        assert service.register().variables["BX24_STATUS"] == "REGISTERED"
+        assert [call["registered_by"] for call in other.ledger()["calls"]] == [5]
 
 
 def test_a_state_folder_that_can_not_be_written_is_said_once_and_costs_nothing_else(
