@@ -1,128 +1,204 @@
-"""Who is who in the portal: extension to user id and back, from one list that is read whole and swapped whole."""
+"""The directory: who has which extension, phone and line in the portal, read whole, swapped whole, kept as text."""
 
 from __future__ import annotations
 
 import json
+import logging
 import math
+import re
+import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Mapping
 
 from ..call import Person
 from ..errors import PortalBroken
+from . import employees, lists
 from .client import Client
-from .replies import whole_number
+from .employees import People
+from .replies import Result, harmless, whole_number
 
-USERS = "user.get"
-# 50 people a page: more than any portal has. A portal whose pages never end must not hold us for ever.
-_MOST_PAGES = 400
+LOG = logging.getLogger("bx24.directory")
+
+# More than to_json can need for the most people that are ever read, so a file that is longer is none of ours.
+LONGEST_TEXT = 8 * 1024 * 1024
+_VERSION = 2  # of the text; the first one had no number, and was extension by id alone
+_MOST_ENTRIES = 150_000
+_E164 = re.compile(r"\+[0-9]{1,19}", re.ASCII)
+_REQUEST_SECONDS = 60.0  # after which the cloud gives a request up
 
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """`extensions` by the id of every active user ("" where there is none), and the way back."""
-
-    extensions: Mapping[int, str] = field(default_factory=dict)
-    users: Mapping[str, int] = field(default_factory=dict)
+    people: People = field(default_factory=People)
+    lines: Mapping[str, str] = field(default_factory=dict)
     read_at: float = -math.inf
+    portal: str = ""
 
 
 class Directory:
-    """The portal's active users. It may be read from any thread while another loads it."""
+    """The portal's active employees and lines. Any thread may read while one other loads."""
 
     def __init__(self) -> None:
         self._snapshot = _Snapshot()
+        self._swapping = threading.Lock()
+        self._doubted: People | None = None
 
-    def load(self, client: Client, *, total_seconds: float = 30.0) -> int:
-        """Read the whole list from the portal (`user.get`, 50 a page), and return how many people it names.
+    def load(self, client: Client, *, total_seconds: float = 30.0, country: str = "", area_code: str = "") -> int:
+        """Read all employees from the portal (`user.get`), and return how many there are.
 
-        The old list stays in use until the new one is whole, and for good where it does not become whole.
+        The old list stays in use until the new one is whole, and for good where it does not become whole. A list with
+        less than half of the people or extensions of the last one is believed when the next reading says the same.
 
         :param total_seconds: for all pages together.
-        :raises PortalError: from the client. :raises PortalBroken: the list is empty, partial or no list.
+        :param country: and :param area_code: as `freepbx_bx24.numbers.canonical` wants them, for people's own phones.
+        :raises PortalError: from the client. :raises PortalBroken: the list is empty, partial, no list, or doubted.
         """
-        ends = time.monotonic() + total_seconds
-        rows: list[Any] = []
-        start: int | None = 0
-        for _ in range(_MOST_PAGES):
-            page = client.call(
-                USERS, {"FILTER": {"ACTIVE": True}, "start": start}, total_seconds=ends - time.monotonic()
-            )
-            if not isinstance(page.result, list):
-                raise PortalBroken("the portal's list of users is no list")
-            rows += page.result
-            if page.next is None:
-                break
-            if start is None or page.next <= start:
-                raise PortalBroken("the pages of the portal's list of users do not go on")
-            start = page.next
-        else:
-            raise PortalBroken("the portal's list of users does not end")
-        if page.total is not None and len(rows) < page.total:
-            raise PortalBroken("the portal's list of users is not whole")
-        extensions = dict(person for person in map(_person, rows) if person)
-        if not extensions:
+        old = self._snapshot
+        rows = (employees.employee(row) for row in lists.rows_of_users(_asking(client, total_seconds)))
+        new = employees.people((one for one in rows if one), country, area_code)
+        if not new.extensions:
             raise PortalBroken("the portal's list of users names nobody")
-        self._snapshot = _snapshot(extensions, time.monotonic())
-        return len(extensions)
+        if employees.shrunk(old.people, new) and not (self._doubted and self._doubted.extensions == new.extensions):
+            self._doubted = new
+            raise PortalBroken(
+                f"the portal's list of users shrank from {len(old.people.extensions)} people with "
+                f"{len(old.people.users)} extensions to {len(new.extensions)} with {len(new.users)}",
+                "Nothing to do: it is believed when the next reading says the same.",
+            )
+        self._doubted = None
+        self._swap(old.portal, people=new, read_at=time.monotonic())
+        said = employees.changes(old.people, new)
+        if said:
+            LOG.info("the portal's employees: %s", said)
+        return len(new.extensions)
+
+    def load_lines(self, client: Client, *, total_seconds: float = 30.0) -> int:
+        """Read the external lines (`telephony.externalLine.get`), and return how many there are; none is a good answer.
+
+        :raises PortalError: from the client; the old list stays. :raises PortalBroken: it is no list.
+        """
+        portal = self._snapshot.portal
+        lines = lists.lines(_asking(client, total_seconds))
+        self._swap(portal, lines=lines)
+        return len(lines)
+
+    def belong_to(self, portal: str) -> None:
+        """Say whose list this is to be. What is known of another portal is forgotten: its ids mean other people here.
+
+        :param portal: any text that tells one portal from another, such as its origin. No secret: it is in the file.
+        """
+        with self._swapping:
+            known = self._snapshot.portal
+            if known and known != portal:
+                self._snapshot, self._doubted = _Snapshot(), None
+            self._snapshot = replace(self._snapshot, portal=portal)
+
+    def _swap(self, portal: str, **parts: Any) -> None:
+        with self._swapping:
+            if self._snapshot.portal != portal:
+                raise PortalBroken("the list is that of the portal that was used before", "Nothing to do.")
+            self._snapshot = replace(self._snapshot, **parts)
 
     def user_id(self, person: Person) -> int:
         """Return the portal's id of a person, 0 where the portal knows nobody active by that extension or id.
 
         Before anything was loaded a person who is named by id is taken at their word.
         """
-        snapshot = self._snapshot
+        people = self._snapshot.people
         if person.user_id:
-            return person.user_id if not snapshot.extensions or person.user_id in snapshot.extensions else 0
-        return snapshot.users.get(person.extension, 0)
+            return person.user_id if not people.extensions or person.user_id in people.extensions else 0
+        return people.users.get(person.extension, 0)
 
     @property
     def loaded(self) -> bool:
-        """Return whether there is a list at all, from the portal or from a cache file."""
-        return bool(self._snapshot.extensions)
+        """Return whether there is a list of employees at all, from the portal or from a cache file."""
+        return bool(self._snapshot.people.extensions)
+
+    @property
+    def lines(self) -> Mapping[str, str]:
+        """Return name by number of the portal's lines, as they were last read; a name may be ""."""
+        return self._snapshot.lines
 
     def extension(self, user_id: int) -> str:
         """Return a user's internal number, "" where there is none."""
-        return self._snapshot.extensions.get(user_id, "")
+        return self._snapshot.people.extensions.get(user_id, "")
+
+    def employee_with_phone(self, number: str) -> int:
+        """Return the id of the only employee with this number of their own, 0 where there is none.
+
+        :param number: as `freepbx_bx24.numbers.canonical` writes it.
+        """
+        return self._snapshot.people.phones.get(number, 0)
+
+    def duplicates(self) -> dict[str, list[int]]:
+        """Return the ids of all who have it for each extension that several people have; the first is the one taken."""
+        return {extension: list(ids) for extension, ids in self._snapshot.people.duplicates.items()}
 
     def age(self) -> float:
-        """Return the seconds since the list was read from the portal by this process, infinity where it was not."""
+        """Return the seconds since the employees were read by this process, infinity where they were not."""
         return time.monotonic() - self._snapshot.read_at
 
     def to_json(self) -> str:
-        """Return the list as text for a cache file."""
-        return json.dumps({str(user): extension for user, extension in self._snapshot.extensions.items()})
+        """Return employees and lines as text for a cache file."""
+        snapshot = self._snapshot
+        people = snapshot.people
+        kept = {
+            "version": _VERSION,
+            "portal": snapshot.portal,
+            "extensions": people.extensions,
+            "phones": people.phones,
+            "lines": snapshot.lines,
+        }
+        return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Directory:
-        """Return the directory that `to_json` wrote, of age infinity; an empty one for any other text."""
+        """Return the directory that `to_json` (also that of version 1) wrote, of age infinity; else an empty one."""
         directory = cls()
         try:
-            kept = json.loads(text)
+            kept = json.loads(text, parse_int=_bounded) if len(text) <= LONGEST_TEXT else None
         except (ValueError, RecursionError):
             return directory
-        if isinstance(kept, dict):
-            rows = ({"ID": user, "UF_PHONE_INNER": extension} for user, extension in kept.items())
-            directory._snapshot = _snapshot(dict(person for person in map(_person, rows) if person), -math.inf)
+        if not isinstance(kept, dict):
+            return directory
+        if "version" not in kept:
+            kept = {"version": _VERSION, "extensions": kept}
+        if kept["version"] == _VERSION:
+            portal = harmless(kept.get("portal"))
+            directory._snapshot = _Snapshot(_kept_people(kept), _kept_lines(kept), portal=portal)
         return directory
 
 
-def _snapshot(extensions: dict[int, str], read_at: float) -> _Snapshot:
-    users: dict[str, int] = {}
-    for user, extension in extensions.items():
-        if extension:
-            users.setdefault(extension, user)
-    return _Snapshot(extensions, users, read_at)
+def _asking(client: Client, total_seconds: float) -> lists.Ask:
+    """Every request of the directory goes through here: work that can wait, within one time for all."""
+    ends = time.monotonic() + total_seconds
+
+    def ask(method: str, parameters: Mapping[str, object]) -> Result:
+        left = min(ends - time.monotonic(), _REQUEST_SECONDS)
+        return client.call(method, parameters, total_seconds=left)
+
+    return ask
 
 
-def _person(row: object) -> tuple[int, str] | None:
-    """Return id and extension of one row of user.get. ID is text, UF_PHONE_INNER is text, "", null or absent."""
-    if not isinstance(row, dict):
-        return None
-    user, inner = whole_number(row.get("ID")), row.get("UF_PHONE_INNER")
-    if user is None or row.get("ACTIVE") is False:
-        return None
-    if isinstance(inner, int) and not isinstance(inner, bool):
-        inner = str(inner)
-    # The portal stores internal numbers as digits alone; anything else is nobody's extension.
-    return user, inner if isinstance(inner, str) and inner.isascii() and inner.isdigit() else ""
+def _entries(kept: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
+    part = kept.get(name)
+    return list(islice(part.items(), _MOST_ENTRIES)) if isinstance(part, dict) else []
+
+
+def _kept_people(kept: Mapping[str, Any]) -> People:
+    ids = ((whole_number(user), extension) for user, extension in _entries(kept, "extensions"))
+    extensions = {user_id: employees.extension_of(extension) for user_id, extension in ids if user_id}
+    owners = ((number, whole_number(user)) for number, user in _entries(kept, "phones") if _E164.fullmatch(number))
+    return employees.from_maps(extensions, {number: user for number, user in owners if user in extensions})
+
+
+def _kept_lines(kept: Mapping[str, Any]) -> dict[str, str]:
+    numbers = ((lists.line_number(number), name) for number, name in _entries(kept, "lines"))
+    return {number: harmless(name) for number, name in numbers if number}
+
+
+def _bounded(digits: str) -> int:
+    """Read a number of the file; 0 for one so long that reading it alone would take time."""
+    return int(digits) if len(digits) <= 18 else 0

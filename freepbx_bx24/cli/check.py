@@ -21,6 +21,7 @@ from ..settings import Settings, load
 from .user import become_service_user
 
 PORTAL_SECONDS = 15.0
+LINES_SHOWN = 10
 INCLUDE = r"Include =>\s+'([^']+)'"
 HOOKS = {  # what `dialplan show CONTEXT` must contain for calls to reach us
     "bx24-in": "bx24_register.py",
@@ -74,16 +75,36 @@ def look() -> Iterator[Finding]:
 
 def portal(settings: Settings) -> Iterator[Finding]:
     """The portal answers, lets us use telephony, and knows everybody whom the configuration names."""
+    rules = settings.rules
     try:
         client = Client(settings.portal.webhook_url, settings.portal.ca_bundle)
-        client.call("telephony.externalLine.get", {}, total_seconds=PORTAL_SECONDS)
-        yield Finding("portal", True, f"{client.origin} answers and allows telephony")
         directory = Directory()
-        count = directory.load(client, total_seconds=PORTAL_SECONDS)
+        directory.load_lines(client, total_seconds=PORTAL_SECONDS)  # the same right that register needs
+        yield Finding("portal", True, f"{client.origin} answers and allows telephony")
+        count = directory.load(client, total_seconds=PORTAL_SECONDS, country=rules.country, area_code=rules.area_code)
         yield Finding("employees", True, f"{count} active in the portal")
     except (ConfigurationError, PortalError) as error:
         yield Finding("portal", False, error.message, error.hint)
         return
+    yield from extensions(directory)
+    yield from people(settings, directory)
+    yield from lines(settings, directory)
+
+
+def extensions(directory: Directory) -> Iterator[Finding]:
+    """Nobody shares an extension: whose calls are whose would be left to chance."""
+    for extension, ids in sorted(directory.duplicates().items()):
+        everybody = " and ".join(f"user:{user_id}" for user_id in ids)
+        yield Finding(
+            "employees",
+            False,
+            f"{everybody} have the same internal number {extension}: calls of {extension} go to user:{ids[0]}",
+            "Leave the number to one of them in Bitrix24, or name the person under people in the configuration.",
+        )
+
+
+def people(settings: Settings, directory: Directory) -> Iterator[Finding]:
+    """Everybody whom the configuration names is somebody active in the portal."""
     rules = settings.rules
     named: dict[Person, str] = {rules.default_person: "default_person"}
     for line in rules.lines:
@@ -99,6 +120,22 @@ def portal(settings: Settings) -> Iterator[Finding]:
             f"{person} ({where}) {'is known' if right else 'is nobody active'} in the portal",
             f"Give an employee of the portal the internal number {person}, or name another one in {settings.path}.",
         )
+
+
+def lines(settings: Settings, directory: Directory) -> Iterator[Finding]:
+    """The lines of the configuration that the portal has. It makes missing ones by itself: no fault, but good to know.
+
+    A mistyped number would otherwise be noticed only as a new line in the portal.
+    """
+    rules = settings.rules
+    wanted = dict.fromkeys(number for number in (rules.default_line, *(line.number for line in rules.lines)) if number)
+    missing = [number for number in wanted if number not in directory.lines]
+    text = f"the portal has all {len(wanted)} of the configuration"
+    if missing:
+        shown = ", ".join(missing[:LINES_SHOWN]) + (", ..." if len(missing) > LINES_SHOWN else "")
+        text = f"not in the portal yet, which makes each with its first call: {shown}"
+    if wanted:
+        yield Finding("lines", True, text, "Nothing to do where the numbers are right.")
 
 
 def hooks() -> Iterator[Finding]:

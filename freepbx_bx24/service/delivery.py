@@ -52,7 +52,6 @@ class DeliveryThread(threading.Thread):
     def step(self) -> float:
         """Take in, deliver at most one item; returns how many seconds may pass before the next step."""
         runtime = self.runtime
-        runtime.refresh_directory()
         intake.read(runtime)
         self.prune()
         now = time.time()

@@ -11,20 +11,17 @@ from pathlib import Path
 from typing import Any, Callable, TypeVar
 
 from ..bitrix24.client import Client
-from ..bitrix24.directory import Directory
-from ..errors import JournalError, PortalError
+from ..errors import JournalError
 from ..journal.records import Entry
 from ..journal.store import Journal
 from ..settings import Settings
+from . import directory_file
 from .breaker import Breaker
 
 LOG = logging.getLogger("bx24.service")
 Answer = TypeVar("Answer")
 
 PORTAL_THREADS = 16
-DIRECTORY_SECONDS = 300.0
-LIST_SECONDS = 30.0  # the most that reading all its pages may take; deliveries wait for it
-DIRECTORY_FILE = "directory.json"  # the last list, for a start while the portal is down and for AGI scripts alone
 SAME_FAILURE_SECONDS = 60.0  # between two log lines about the same trouble of the journal
 REQUEST_SECONDS = 15.0  # the most that one request may take; no caller waits that long
 
@@ -55,8 +52,8 @@ class Runtime:
         self.wake = threading.Event()
         self.stopping = threading.Event()
         self.unwritten: dict[str, Entry] = {}
-        self.directory = _kept_directory(state)
-        self._directory_asked = 0.0
+        self.directory = directory_file.read(state)
+        self.directory_wanted = threading.Event()  # wakes whoever keeps it fresh
         self._journal = journal
         self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._journal_failure = ("", 0.0)
@@ -69,7 +66,8 @@ class Runtime:
         """
         self.client = Client(settings.portal.webhook_url, settings.portal.ca_bundle)
         self.settings = settings
-        self._directory_asked = 0.0
+        self.directory.belong_to(self.client.origin)
+        self.directory_wanted.set()
         self.wake.set()
 
     def in_background(self, step: Callable[..., Answer], *arguments: object) -> Future[Answer]:
@@ -96,24 +94,6 @@ class Runtime:
         elif error is not None:
             LOG.error("the journal's thread failed: %s", type(error).__name__, exc_info=error)
 
-    def refresh_directory(self) -> None:
-        """Read who has which extension, when it is time; a failure keeps what is known."""
-        now = time.monotonic()
-        if self._directory_asked and now - self._directory_asked < DIRECTORY_SECONDS:
-            return
-        self._directory_asked = now
-        try:
-            self.directory.load(self.client, total_seconds=max(LIST_SECONDS * self.scale, 1.0))
-        except PortalError as error:
-            LOG.warning("the list of employees can't be read: %s", error)
-            return
-        hidden = self.state / ("." + DIRECTORY_FILE)
-        try:
-            hidden.write_text(self.directory.to_json(), encoding="utf-8")
-            hidden.rename(self.state / DIRECTORY_FILE)
-        except OSError as error:
-            LOG.warning("the list of employees can't be kept on disk: %s", error.strerror)
-
     def stop(self, longest: float) -> None:
         """Let what is under way with the portal end, so that its answer is written down; the journal is closed last.
 
@@ -123,10 +103,3 @@ class Runtime:
         wait(list(self._under_way), timeout=longest)
         self._journal_thread.submit(self._journal.close)
         self._journal_thread.shutdown(wait=True)
-
-
-def _kept_directory(state: Path) -> Directory:
-    try:
-        return Directory.from_json((state / DIRECTORY_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return Directory()

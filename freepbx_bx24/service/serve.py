@@ -14,6 +14,7 @@ from ..log import PATH as LOG_PATH
 from ..log import log_to_file
 from ..settings import Settings, load
 from .delivery import DeliveryThread
+from .refresh import RefreshThread
 from .runtime import Runtime
 from .server import Server
 
@@ -65,6 +66,7 @@ def serve() -> int:
     write_guard_settings(run, state, settings)
     delivery = DeliveryThread(runtime)
     delivery.start()
+    RefreshThread(runtime).start()  # owes nobody anything: it is not waited for at the end
     server.start()
     LOG.info("the service is ready: %s", settings.path)
     while signal.sigwait(SIGNALS) == signal.SIGHUP:
@@ -75,6 +77,7 @@ def serve() -> int:
     LOG.info("the service stops")
     runtime.stopping.set()
     runtime.wake.set()
+    runtime.directory_wanted.set()
     ends = time.monotonic() + STOP_SECONDS
     server.stop()
     delivery.join(max(ends - time.monotonic(), 0.1))

@@ -23,10 +23,10 @@ from ..pbx import frame as frames
 from ..pbx.agi import Conversation, conversation_over, harmless
 from ..policy import Skip, decide_outcome, decide_registration
 from ..settings import Settings, load
-from . import outputs, portal_calls
+from . import directory_file, outputs, portal_calls
 from .finish import rebuilt_registration
 from .intake import FRAME, RESULT
-from .runtime import DIRECTORY_FILE, request_seconds
+from .runtime import request_seconds
 
 LOG = logging.getLogger("bx24.standalone")
 
@@ -204,11 +204,12 @@ def _wait_for_its_maker(path: Path) -> None:
 
 def _portal(settings: Settings, frame: frames.Frame) -> tuple[Client, Directory]:
     """A client, and the employees as the service last read them; without that list the portal is asked by extension."""
-    try:
-        directory = Directory.from_json((_state(frame) / DIRECTORY_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
-        directory = Directory()
-    return Client(settings.portal.webhook_url, settings.portal.ca_bundle), directory
+    client, directory = (
+        Client(settings.portal.webhook_url, settings.portal.ca_bundle),
+        directory_file.read(_state(frame)),
+    )
+    directory.belong_to(client.origin)
+    return client, directory
 
 
 HANDLERS = {frames.REGISTER: _register, frames.FINISH: _finish}

@@ -16,6 +16,7 @@ import pytest
 
 from freepbx_bx24 import __version__
 from freepbx_bx24.sandbox.portal import Portal
+from freepbx_bx24.sandbox.portal.world import Employee
 from tests.support import awful_servers
 from tests.support.agi_script import REPOSITORY
 from tests.support.running_service import RunningService
@@ -137,7 +138,7 @@ def test_the_same_as_json(machine: Machine) -> None:
     machine.asterisk()
     machine.service.start()
     found = machine.findings()
-    assert list(found) == ["configuration", "portal", "employees", "person", "dialplan", "switch", "service"]
+    assert list(found) == ["configuration", "portal", "employees", "person", "lines", "dialplan", "switch", "service"]
     assert all(finding["right"] for some in found.values() for finding in some)
     assert len(found["dialplan"]) == 3
 
@@ -188,6 +189,36 @@ def test_a_person_whom_the_portal_does_not_know_is_said_with_the_place_in_the_ya
     assert len(unknown) == 1
     assert "998 (line +74957770101)" in unknown[0]["text"]
     assert "998" in unknown[0]["hint"]
+
+
+def test_an_extension_that_two_people_have_is_said_with_both_of_them(machine: Machine, portal: Portal) -> None:
+    portal.world.employees += [Employee(3001, "New", extension="150"), Employee(3002, "Newer", extension="150")]
+    good, shared = machine.findings()["employees"]
+    assert good["right"]
+    assert not shared["right"]
+    assert "user:1150 and user:3001 and user:3002" in shared["text"]
+    assert "calls of 150 go to user:1150" in shared["text"]
+    assert "Bitrix24" in shared["hint"]
+
+
+def test_people_without_an_extension_are_no_fault(machine: Machine, portal: Portal) -> None:
+    portal.world.employees += [Employee(3001, "New"), Employee(3002, "Newer", extension="")]
+    (good,) = machine.findings()["employees"]
+    assert (good["right"], good["text"]) == (True, "101 active in the portal")
+
+
+def test_lines_that_the_portal_does_not_have_yet_are_named_and_no_fault(machine: Machine, portal: Portal) -> None:
+    (missing,) = machine.findings()["lines"]
+    assert missing["right"]
+    assert missing["text"].endswith("with its first call: +74957770000, +74957770101")
+    for number in ("+74957770000", "+74957770101"):
+        body = json.dumps({"NUMBER": number}).encode()
+        address = portal.webhook_url + "telephony.externalLine.add"
+        asked = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            assert "ID" in json.load(answer)["result"]
+    (there,) = machine.findings()["lines"]
+    assert (there["right"], there["text"]) == (True, "the portal has all 2 of the configuration")
 
 
 def test_a_machine_without_asterisk_is_said_once(machine: Machine) -> None:

@@ -1,0 +1,125 @@
+"""Reads the portal's lists whole: employees page by page, many pages in one request, and lines; half a list is none."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Iterator, Mapping
+from urllib.parse import urlencode
+
+from ..errors import PortalBroken
+from .replies import Result, harmless, refusal, whole_number
+
+USERS = "user.get"
+LINES = "telephony.externalLine.get"
+BATCH = "batch"
+
+_PAGE = 50  # rows, the portal's own
+_MOST_PEOPLE = 50_000  # a portal whose pages never end must not hold us for ever
+_MOST_LINES = 10_000
+LONGEST_LINE = 50  # LINE_NUMBER's limit in the portal
+# More pages than that are asked for together: a batch counts as one request of the two a second that all have, and the
+# portal runs it in one go. A row is some 1.5 kB: 20 pages stay well below the largest reply that the client takes.
+_FEW_PAGES = 4
+_PAGES_A_BATCH = 20
+# In order of id, so that people who come while the pages are read come at the end. The rows are looked at again, since
+# a portal that does not know a filter ignores it.
+_QUERY = {"SORT": "ID", "ORDER": "ASC", "FILTER": {"ACTIVE": True, "USER_TYPE": "employee"}}
+_QUERY_IN_A_BATCH = {"SORT": "ID", "ORDER": "ASC", "FILTER[ACTIVE]": 1, "FILTER[USER_TYPE]": "employee"}
+_AGAIN = "Nothing to do: the list that is known stays in use, and it is read again by itself."
+
+Ask = Callable[[str, Mapping[str, object]], Result]  # method, parameters
+
+
+def rows_of_users(ask: Ask) -> Iterator[object]:
+    """Yield every row of user.get once, unreadable ones too. Only one that comes to its end has told the whole list.
+
+    :raises PortalBroken: the list is partial, changes while it is read, repeats itself, or is no list.
+    :raises PortalError: whatever `ask` raises.
+    """
+    seen: set[int] = set()
+    rows, total = 0, None
+    for number, page in enumerate(_pages(ask)):
+        if number == 0:
+            total = page.total
+        elif total is not None and page.total is not None and page.total != total:
+            # Somebody came or left: what was behind them has moved from one page to another.
+            raise PortalBroken("the portal's list of users changed while it was read", _AGAIN)
+        before = rows
+        for row in page.result:
+            user_id = whole_number(row.get("ID")) if isinstance(row, dict) else None
+            if user_id is None or user_id not in seen:
+                rows += 1
+                if user_id is not None:
+                    seen.add(user_id)
+                yield row
+        if number and rows == before:
+            raise PortalBroken("the pages of the portal's list of users do not go on", _AGAIN)
+    if total is not None and rows < total:
+        raise PortalBroken(f"the portal's list of users is not whole: {rows} of {total}", _AGAIN)
+
+
+def lines(ask: Ask) -> dict[str, str]:
+    """Return name by number of the external lines; "" where a line has no name. None at all is a good answer.
+
+    :raises PortalBroken: it is no list of lines. :raises PortalError: whatever `ask` raises.
+    """
+    rows = ask(LINES, {}).result
+    if not isinstance(rows, list):
+        raise PortalBroken("the portal's list of lines is no list", _AGAIN)
+    found = {}
+    for row in rows[:_MOST_LINES]:
+        number = line_number(row.get("NUMBER")) if isinstance(row, dict) else ""
+        if number:
+            found[number] = harmless(row.get("NAME"))
+    return found
+
+
+def line_number(value: object) -> str:
+    """Return a line's number as the portal compares it, without blanks around it; "" for what is none."""
+    number = value.strip() if isinstance(value, str) else ""
+    return number if len(number) <= LONGEST_LINE and number.isprintable() else ""
+
+
+def _pages(ask: Ask) -> Iterator[Result]:
+    page = _checked(ask(USERS, {**_QUERY, "start": 0}))
+    total = page.total or 0
+    if total > _MOST_PEOPLE:
+        raise PortalBroken(f"the portal's list of users names {total} people, which is more than any portal has")
+    yield page
+    if total > _PAGE * _FEW_PAGES:
+        yield from _pages_in_batches(ask, range(_PAGE, total, _PAGE))
+        return
+    start = 0
+    while page.next is not None:
+        if page.next <= start:
+            raise PortalBroken("the pages of the portal's list of users do not go on", _AGAIN)
+        start = page.next
+        if start >= _MOST_PEOPLE:
+            raise PortalBroken("the portal's list of users does not end")
+        page = _checked(ask(USERS, {**_QUERY, "start": start}))
+        yield page
+
+
+def _pages_in_batches(ask: Ask, starts: range) -> Iterator[Result]:
+    for first in range(0, len(starts), _PAGES_A_BATCH):
+        some = starts[first : first + _PAGES_A_BATCH]
+        commands = {f"p{start}": f"{USERS}?{urlencode({**_QUERY_IN_A_BATCH, 'start': start})}" for start in some}
+        answer = ask(BATCH, {"halt": 1, "cmd": commands}).result
+        for error in _part(answer, "result_error").values():
+            code = error.get("error") if isinstance(error, dict) else None
+            raise refusal(code if isinstance(code, str) and re.fullmatch(r"\w{1,60}", code) else "", "in a batch", 200)
+        results, totals = _part(answer, "result"), _part(answer, "result_total")
+        for name in commands:
+            yield _checked(Result(results.get(name), total=whole_number(totals.get(name))))
+
+
+def _part(answer: object, name: str) -> Mapping[str, Any]:
+    """Return one of a batch's maps by command; empty ones come as an empty list."""
+    part = answer.get(name) if isinstance(answer, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+def _checked(page: Result) -> Result:
+    if not isinstance(page.result, list):
+        raise PortalBroken("the portal's list of users is no list", _AGAIN)
+    return page
