@@ -77,33 +77,36 @@ def test_its_age_counts_from_the_last_whole_list(loaded, client, portal):
     assert loaded.age() >= age
 
 
-@pytest.mark.parametrize(
-    "replies",
-    [
-        [page()],
-        [page("no row", {"ID": "x"}, {"ID": None})],
-        [page(user(5, "555"), total=2)],
-        [page(user(5, "555"), next=50, total=51), page(total=51)],
-        [page(user(5, "555"), next=50), Reply(502, b"<html>Bad gateway</html>")],
-        [page(user(5, "555"), next=50), page(user(6, "556"), next=50)],
-        [page(user(5, "555"), next=50), page(user(5, "555"))],
-        [page(user(5, "555"), next=50), page()],
-        [page(user(5, "555"), user(5, "555"), total=2)],
-        [page(user(5, "555"), next=50, total=2), page(user(6, "556"), total=3)],
-        [page(user(5, "555"), total=50_001)],
-        [page(user(5, "555"), next=50), Reply(200, {"result": {}})],
-        [Reply(200, {"result": None})],
-        [Reply(503, {"error": "QUERY_LIMIT_EXCEEDED", "error_description": "Too many requests"})],
-    ],
-    ids=range(14),
-)
-def test_an_empty_or_partial_list_replaces_nothing(loaded, client, portal, replies):
-    for reply in replies:
-        portal.scripted_replies.add("user.get", reply)
-    with pytest.raises(PortalError):
-        loaded.load(client)
+NO_LISTS = {
+    "no people": ([page()], "names nobody"),
+    "unreadable": ([page("no row", {"ID": "x"}, {"ID": None})], "names nobody"),
+    "fewer than the total": ([page(user(5, "555"), total=2)], "not whole: 1 of 2"),
+    "an empty last page": ([page(user(5, "555"), next=50, total=51), page(total=51)], "do not go on"),
+    "a page of HTML": ([page(user(5, "555"), next=50), Reply(502, b"<html>Bad gateway</html>")], "HTTP 502"),
+    "the same page next": ([page(user(5, "555"), next=50), page(user(6, "556"), next=50)], "do not go on"),
+    "the same people": ([page(user(5, "555"), next=50), page(user(5, "555"))], "do not go on"),
+    "an empty page of no total": ([page(user(5, "555"), next=50), page()], "do not go on"),
+    "one person twice": ([page(user(5, "555"), user(5, "555"), total=2)], "not whole: 1 of 2"),
+    "another total": ([page(user(5, "555"), next=50, total=2), page(user(6, "556"), total=3)], "changed while"),
+    "too many people": ([page(user(5, "555"), total=50_001)], "more than any portal has"),
+    "a page that is no list": ([page(user(5, "555"), next=50), Reply(200, {"result": {}})], "is no list"),
+    "no list": ([Reply(200, {"result": None})], "is no list"),
+    "busy": ([Reply(503, {"error": "QUERY_LIMIT_EXCEEDED", "error_description": "Too many requests"})], "Too many"),
+}
+
+
+@pytest.mark.parametrize("replies, said", NO_LISTS.values(), ids=NO_LISTS)
+def test_an_empty_or_partial_list_replaces_nothing_and_begins_nothing(loaded, client, portal, replies, said):
+    fresh = Directory()
+    for directory in (loaded, fresh):
+        portal.scripted_replies.clear()
+        for reply in replies:
+            portal.scripted_replies.add("user.get", reply)
+        with pytest.raises(PortalError, match=said):
+            directory.load(client)
     assert loaded.user_id(Person("101")) == 1101
     assert loaded.user_id(Person("555")) == 0
+    assert not fresh.loaded
 
 
 def test_a_list_that_never_ends_is_given_up(raw_portal, reply):

@@ -50,12 +50,13 @@ def extensions(service: RunningService) -> dict[str, str]:
 def test_at_start_employees_and_lines_are_read_and_kept_for_its_own_user_and_group_alone(
     portal: Portal, service: RunningService
 ) -> None:
+    next(one for one in portal.world.employees if one.user_id == 1102).personal_phone = "8 (916) 000-02-02"
     service.start()
     wait_until(lambda: extensions(service).get("1101") == "101", 10, service.log)
     path = state(service) / directory_file.NAME
     assert path.stat().st_mode & 0o777 == 0o640
     assert kept(service)["version"] == 2
-    assert kept(service)["phones"] == {"+79160000101": 1101}
+    assert kept(service)["phones"] == {"+79160000101": 1101, "+79160000202": 1102}
     assert not (state(service) / ("." + directory_file.NAME)).exists()
     assert "99 people, 98 extensions" in service.log()
     assert readings(portal, LINES) == 1
