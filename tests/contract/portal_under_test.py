@@ -146,7 +146,7 @@ class PortalUnderTest(RestDoor):
         for call_id in self._open_calls:
             undoing.append((f"open call {call_id}", FINISH, {"CALL_ID": call_id, **ending}))
         for kind, number in reversed(self._created):
-            undoing.append((f"{kind} {number}", f"crm.{str(kind).lower()}.delete", {"ID": number}))
+            undoing.append((f"{kind} {number}", f"crm.{str(kind).lower()}.delete", {"id": number}))
         for number in self._lines and self._existing_lines():
             undoing.append((f"line {number}", "telephony.externalLine.delete", {"NUMBER": number}))
         self.left_behind += [what for what, _, _ in undoing]

@@ -117,6 +117,23 @@ def test_user_and_number_are_looked_at_before_any_call_is_made(
     assert portal.ledger()["calls"] == []
 
 
+def test_created_clients_are_deleted_again_after_their_calls_are_finished(portal: Portal) -> None:
+    portal.switches.lead_mode = False
+    for kind in ("contact", "deal"):
+        portal.scripted_replies.add(f"crm.{kind}.delete", Reply(200, {"result": True}))
+    asked = PortalUnderTest("real", access_by_webhook(portal.webhook_url), 1101, PHONE, answers=Answers())
+    created = {row["ENTITY_TYPE"]: row["ENTITY_ID"] for row in asked.register(CRM_CREATE=1)["CRM_CREATED_ENTITIES"]}
+    asked.clean()
+    assert asked.left_behind == []
+    undone = [(request["method"], request["parameters"]) for request in portal.ledger()["requests"][1:]]
+    assert [method for method, _ in undone] == [
+        "telephony.externalcall.finish",
+        "crm.deal.delete",
+        "crm.contact.delete",
+    ]
+    assert [parameters for _, parameters in undone[1:]] == [{"id": created["DEAL"]}, {"id": created["CONTACT"]}]
+
+
 def test_what_can_not_be_cleaned_is_told_also_when_the_portal_is_gone(portal: Portal) -> None:
     asked = PortalUnderTest("real", access_by_webhook(portal.webhook_url), 1101, PHONE, answers=Answers())
     call_id = asked.register(CRM_CREATE=1)["CALL_ID"]
