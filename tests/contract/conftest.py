@@ -46,7 +46,13 @@ REAL = pytest.StashKey["RealSession | None"]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings = real_portal(os.environ)
+    settings, wrong = None, ""
+    try:
+        settings = real_portal(os.environ)
+    except pytest.UsageError as error:
+        wrong = str(error)  # its traceback holds the environment
+    if wrong:
+        raise pytest.UsageError(wrong)
     config.stash[ANSWERS] = Answers()
     config.stash[REAL] = RealSession(settings, config.stash[ANSWERS]) if settings else None
     if settings:

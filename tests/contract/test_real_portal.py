@@ -66,11 +66,17 @@ def other_portal(*command: str) -> Iterator[dict[str, str]]:
 
 
 def run(directory: Path, *arguments: str, **environment: str) -> Run:
-    report = directory / "report.xml"
+    """The any-portal tests."""
     files = sorted(str(path.relative_to(REPOSITORY)) for path in HERE.glob("test_any_portal_*.py"))
+    return pytest_run(directory, *files, *arguments, **environment)
+
+
+def pytest_run(directory: Path, *arguments: str, **environment: str) -> Run:
+    """Whatever `arguments` ask of pytest, with `environment` for its only BX24_TEST_ variables."""
+    report = directory / "report.xml"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("BX24_TEST_")}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}", *files, *arguments],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}", *arguments],
         cwd=REPOSITORY,
         env={**clean, **environment},
         capture_output=True,
@@ -220,4 +226,14 @@ def test_pytest_stops_at_a_wrong_setting_in_one_line(tmp_path: Path) -> None:
     done = run(tmp_path, BX24_TEST_PORTAL="https://p.example/rest/1/s3cret/")
     assert done.code == pytest.ExitCode.USAGE_ERROR
     assert "ERROR: BX24_TEST_USER must be" in done.text
+    assert "s3cret" not in done.text
+
+
+def test_a_wrong_setting_that_is_met_late_shows_no_key_either(tmp_path: Path) -> None:
+    """Where pytest is not told of tests/contract it finds the settings while it collects, and shows a traceback."""
+    settings = {"BX24_TEST_PORTAL": "https://p.example/rest/1/s3cret/", "BX24_TEST_TOKEN": ""}
+    others = [f"--ignore={path}" for path in (HERE.parent / name for name in ("unit", "install", "live", "bench"))]
+    done = pytest_run(tmp_path, "tests", *others, *SHOW_ALL, **settings)
+    assert done.code != 0
+    assert "BX24_TEST_USER must be" in done.text
     assert "s3cret" not in done.text
