@@ -31,10 +31,6 @@ def test_a_wrong_secret_or_user_is_refused_with_either_status(portal: Portal, pa
     assert _answer(f"{portal.url}/{path}") == (status, "INVALID_CREDENTIALS", "Invalid request credentials")
 
 
-def test_a_request_without_a_token_has_no_auth(portal: Portal) -> None:
-    assert _answer(f"{portal.url}/rest/user.get") == (401, "NO_AUTH_FOUND", "Wrong authorization data")
-
-
 def test_an_unknown_token_is_invalid(portal: Portal) -> None:
     expected = (401, "invalid_token", "Unable to get application by token")
     assert _answer(f"{portal.url}/rest/user.get?auth=nonsense") == expected
