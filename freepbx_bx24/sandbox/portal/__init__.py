@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from freepbx_bx24.sandbox.portal.clock import SimulatedTime
 from freepbx_bx24.sandbox.portal.interference import Reply
 from freepbx_bx24.sandbox.portal.server import Portal
 from freepbx_bx24.sandbox.portal.switches import Switches
 from freepbx_bx24.sandbox.portal.world import Employee, Entity, World
 
-__all__ = ["Employee", "Entity", "Portal", "Reply", "Switches", "World"]
+__all__ = ["Employee", "Entity", "Portal", "Reply", "SimulatedTime", "Switches", "World"]

@@ -42,32 +42,49 @@ class Caller:
         """True for an inbound webhook."""
         return self.app_id is None
 
+    @property
+    def meter(self) -> str:
+        """Whose operating time the caller uses up: the application's, or this one webhook's."""
+        return f"webhook of {self.user_id}" if self.is_webhook else f"application {self.app_id}"
+
 
 @dataclass
 class Token:
-    """An access token: acts as a user, for an application."""
+    """An access token: acts as a user, for an application. `expires`: on the monotonic clock; None: never."""
 
     user_id: int
     app_id: str = "3"
     app_name: str = "PBX bridge"
     scopes: frozenset[str] = ALL_SCOPES
+    expires: float | None = None
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What an authorisation code or a refresh token stands for; `expires` on the monotonic clock."""
+
+    user_id: int
+    expires: float
 
 
 @dataclass
 class Credentials:
-    """All keys that open this portal: secret per webhook user, and the fixed table of tokens."""
+    """All keys that open this portal: secret per webhook user, tokens, and what can be exchanged for tokens."""
 
     webhooks: dict[int, str] = field(default_factory=dict, repr=False)
     tokens: dict[str, Token] = field(default_factory=dict, repr=False)
+    codes: dict[str, Grant] = field(default_factory=dict, repr=False)
+    refresh_tokens: dict[str, Grant] = field(default_factory=dict, repr=False)
     webhook_scopes: frozenset[str] = ALL_SCOPES
     # Signs upload links; a link holds for the credential that asked for it.
     signing_key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
 
 
-def identify(presented: Presented, credentials: Credentials, world: World, switches: Switches) -> Caller:
-    """The caller behind what was presented.
+def identify(presented: Presented, credentials: Credentials, world: World, switches: Switches, moment: float) -> Caller:
+    """The caller behind what was presented; `moment` is the portal's monotonic clock.
 
-    :raises RestError: NO_AUTH_FOUND, INVALID_CREDENTIALS, invalid_token, authorization_error, ACCESS_DENIED.
+    :raises RestError: NO_AUTH_FOUND, INVALID_CREDENTIALS, invalid_token, expired_token, authorization_error,
+        ACCESS_DENIED.
     """
     if presented.webhook_user is not None:
         user_id = presented.webhook_user
@@ -79,10 +96,11 @@ def identify(presented: Presented, credentials: Credentials, world: World, switc
         return Caller(user_id, None, None, credentials.webhook_scopes, upload_path=f"rest/{user_id}/{secret}/upload/?")
     if not presented.token:
         raise system_error("no_auth")
-    # Expiry and rotation belong here: an expired token answers 401 expired_token before anything else is looked at.
     token = credentials.tokens.get(presented.token)
     if token is None:
         raise system_error("invalid_token")
+    if token.expires is not None and moment >= token.expires:
+        raise system_error("expired_token")
     if not world.active_employee(token.user_id):
         raise system_error("user_dismissed")
     return Caller(

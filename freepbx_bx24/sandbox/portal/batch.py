@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any, Callable
 from urllib.parse import parse_qsl
 
@@ -17,10 +16,10 @@ _REFERENCE = re.compile(r"\$result((?:\[[^\[\]]*\])+)")
 
 def run_batch(
     parameters: dict[str, Any],
-    call: Callable[[str, dict[str, Any]], Any],
+    call: Callable[[str, dict[str, Any]], tuple[Any, dict[str, Any]]],
     error_body: Callable[[RestError], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Run `cmd` in order through `call` (method name, parameters); `halt` stops at the first error.
+    """Run `cmd` in order through `call` (method, parameters -> result, `time`); `halt` stops at the first error.
 
     Each answer is filed under its command's key in result, result_error, result_total, result_next and result_time.
     """
@@ -31,7 +30,7 @@ def run_batch(
         kind: {} for kind in ("result", "result_error", "result_total", "result_next", "result_time")
     }
     for index, (name, command) in enumerate(named.items()):
-        key, started = str(name), time.time()
+        key = str(name)
         try:
             if index >= MAX_COMMANDS:
                 raise system_error("batch_length")
@@ -39,7 +38,7 @@ def run_batch(
             pairs = [
                 (field, _fill(value, answers["result"])) for field, value in parse_qsl(query, keep_blank_values=True)
             ]
-            result = call(method.strip().lower(), php.nest(pairs))
+            result, times = call(method.strip().lower(), php.nest(pairs))
         except RestError as error:
             answers["result_error"][key] = error_body(error)
             if php.truth(folded.get("HALT")):
@@ -51,7 +50,7 @@ def run_batch(
                 answers["result_next"][key] = result.next
             result = result.result
         answers["result"][key] = result
-        answers["result_time"][key] = {"start": started, "finish": time.time()}
+        answers["result_time"][key] = times
     return {kind: php.array(values) for kind, values in answers.items()}
 
 

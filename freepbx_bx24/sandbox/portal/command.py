@@ -11,7 +11,8 @@ from freepbx_bx24.sandbox.portal.server import Portal
 
 
 def run_portal(port: int) -> int:
-    """Serve on 127.0.0.1 until Ctrl-C or SIGTERM; prints the addresses. Returns the exit code: 1 if the port is taken.
+    """Serve on 127.0.0.1 until Ctrl-C or SIGTERM; prints the addresses and
+    the application's keys. Returns the exit code: 1 if the port is taken.
 
     Call it from the main thread: it waits for signals.
     """
@@ -24,10 +25,16 @@ def run_portal(port: int) -> int:
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
-    print(
-        f"Portal:  {portal.url}\nWebhook: {portal.webhook_url}\nLedger:  {portal.ledger_url}\nPress Ctrl-C to stop.",
-        flush=True,
-    )
+    for name, value in (
+        ("Portal", portal.url),
+        ("Webhook", portal.webhook_url),
+        ("Ledger", portal.ledger_url),
+        ("Client id", portal.application.client_id),
+        ("Client secret", portal.application.client_secret),  # it opens nothing but this sandbox
+        ("OAuth host", portal.oauth_url),
+    ):
+        print(f"{name + ':':<15}{value}")
+    print("Press Ctrl-C to stop.", flush=True)
     done.wait()
     portal.stop()
     return 0

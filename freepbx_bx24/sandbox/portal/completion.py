@@ -10,7 +10,7 @@ from freepbx_bx24.sandbox.portal.errors import bad_argument, refusal
 from freepbx_bx24.sandbox.portal.registration import check_person, person_parameter
 from freepbx_bx24.sandbox.portal.state import CALLBACK, INCOMING, OUTGOING, REDIRECTED, Call, Context, Outcome
 
-NOT_FOUND = "Call is not found (call should be registered prior to finishing"  # the portal never closes it
+NOT_FOUND = "Call is not found (call should be registered prior to finishing"  # only the documentation closes it
 NO_CLIENT = "Could not find associated crm entity for the current call"
 ANSWERED, MISSED = "200", "304"
 
@@ -24,7 +24,7 @@ def finish(context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
         raise bad_argument("CALL_ID must be a string")
     call = context.state.open_call(call_id)
     if call is None:
-        raise refusal(NOT_FOUND)
+        raise refusal(NOT_FOUND + (")" if context.switches.documented_wording else ""))
     check_person(context, user_id)
 
     duration = php.integer(parameters.get("DURATION"))
@@ -44,16 +44,21 @@ def finish(context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
         cost=php.number(parameters.get("COST")),
         cost_currency=php.text(parameters.get("COST_CURRENCY")),
         record_url=php.text(parameters.get("RECORD_URL")),
-        add_to_chat=php.truth(parameters.get("ADD_TO_CHAT")),
+        add_to_chat=_add_to_chat(context, parameters.get("ADD_TO_CHAT")),
         activity_id=activity_id,
         missed=code == MISSED and call.call_type in (INCOMING, REDIRECTED),
+        finished_at=context.state.clock.now(),
     )
     _check_lengths(call, outcome)  # after the activity: a refused row leaves the activity behind and the call open
     outcome.statistic_id = context.state.next_number("statistic", first=77)
-    call.outcome = outcome
+    context.state.finish_call(call, outcome)
     if call.call_type == OUTGOING and code == ANSWERED:
-        _close_missed(context, call)
+        context.state.close_missed(call.phone_number, call.call_id)
     return _result(call, outcome)
+
+
+def _add_to_chat(context: Context, value: Any) -> bool:
+    return context.switches.add_to_chat_default if value is None else php.truth(value)
 
 
 def _check_lengths(call: Call, outcome: Outcome) -> None:
@@ -70,14 +75,6 @@ def _check_lengths(call: Call, outcome: Outcome) -> None:
     for name, value, width in columns:
         if len(value) > width:
             raise refusal(f"Unexpected database error; Data too long for column '{name}' at row 1")
-
-
-def _close_missed(context: Context, outgoing: Call) -> None:
-    """Missed calls from exactly this number string are answered by the call back."""
-    for call in context.state.calls:
-        outcome = call.outcome
-        if outcome and outcome.missed and not outcome.missed_closed_by and call.phone_number == outgoing.phone_number:
-            outcome.missed_closed_by = outgoing.call_id
 
 
 def _result(call: Call, outcome: Outcome) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _create(context: Context, call: Call, client: Entity | None, source: str) ->
 
 def _open_work(context: Context, client: Entity) -> bool:
     """An open deal or repeat lead of this client."""
-    return any(entity.client == client.key and not entity.closed for entity in context.world.entities)
+    return any(not entity.closed for entity in context.world.belonging_to(client.key))
 
 
 def reassign_created(context: Context, call: Call, user_id: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 from freepbx_bx24.sandbox.portal import php
 from freepbx_bx24.sandbox.portal.state import Context, Listing, page_of
@@ -11,29 +11,35 @@ from freepbx_bx24.sandbox.portal.world import Employee
 _YES, _NO = ("1", "Y", "TRUE"), ("0", "", "N", "FALSE")
 
 
+# Field -> its value for a person; None where portals leave the key out (people who never had an internal number).
+FIELDS: dict[str, Callable[[Employee], Any]] = {
+    "ID": lambda person: str(person.user_id),
+    "ACTIVE": lambda person: person.active,
+    "NAME": lambda person: person.name,
+    "LAST_NAME": lambda person: person.last_name,
+    "WORK_PHONE": lambda person: person.work_phone,
+    "PERSONAL_PHONE": lambda person: person.personal_phone,
+    "PERSONAL_MOBILE": lambda person: person.personal_mobile,
+    "USER_TYPE": lambda person: person.user_type,
+    "UF_PHONE_INNER": lambda person: person.extension,
+}
+
+
 def _row(person: Employee) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "ID": str(person.user_id),
-        "ACTIVE": person.active,
-        "NAME": person.name,
-        "LAST_NAME": person.last_name,
-        "WORK_PHONE": person.work_phone,
-        "PERSONAL_PHONE": person.personal_phone,
-        "PERSONAL_MOBILE": person.personal_mobile,
-        "USER_TYPE": person.user_type,
-    }
-    if person.extension is not None:  # portals leave the key out for people who never had an internal number
-        row["UF_PHONE_INNER"] = person.extension
+    row = {name: value(person) for name, value in FIELDS.items()}
+    if row["UF_PHONE_INNER"] is None:
+        del row["UF_PHONE_INNER"]
     return row
 
 
-def _matches(row: dict[str, Any], key: str, wanted: Any) -> bool:
+def _test(key: str, wanted: Any) -> Callable[[Employee], bool]:
     """Exact match; an array of wanted values means any of them."""
-    values = [php.text(value) for value in php.as_list(wanted)]
+    values = {php.text(value) for value in php.as_list(wanted)}
     if key == "ACTIVE":
-        words = _YES if row["ACTIVE"] else _NO
-        return any(value.upper() in words for value in values)
-    return (php.text(row.get(key))) in values
+        active = {value.upper() for value in values}
+        return lambda person: not active.isdisjoint(_YES if person.active else _NO)
+    field = FIELDS[key]
+    return lambda person: php.text(field(person)) in values
 
 
 def users(context: Context, parameters: dict[str, Any]) -> Listing:
@@ -44,17 +50,10 @@ def users(context: Context, parameters: dict[str, Any]) -> Listing:
         if isinstance(nested, dict)
         else parameters
     )
-    fields = (
-        "ID",
-        "ACTIVE",
-        "NAME",
-        "LAST_NAME",
-        "WORK_PHONE",
-        "PERSONAL_PHONE",
-        "PERSONAL_MOBILE",
-        "USER_TYPE",
-        "UF_PHONE_INNER",
-    )
+    tests = [_test(key, wanted[key]) for key in FIELDS if key in wanted]
     people = sorted(context.world.employees, key=lambda person: person.user_id)
-    rows = [row for row in map(_row, people) if all(_matches(row, key, wanted[key]) for key in fields if key in wanted)]
-    return page_of(rows, php.integer(parameters.get("START")))
+    for test in tests:
+        people = [person for person in people if test(person)]
+    page = page_of(people, php.integer(parameters.get("START")))
+    page.result = [_row(person) for person in page.result]
+    return page

@@ -24,6 +24,7 @@ SYSTEM_ERRORS: dict[str, tuple[int | None, str, str]] = {
     "portal_deleted": (403, "PORTAL_DELETED", "Portal was deleted"),
     "method_not_found": (404, "ERROR_METHOD_NOT_FOUND", "Method not found!"),
     "no_auth": (401, "NO_AUTH_FOUND", "Wrong authorization data"),
+    "expired_token": (401, "expired_token", "The access token provided has expired"),
     "invalid_token": (401, "invalid_token", "Unable to get application by token"),
     "invalid_credentials": (None, "INVALID_CREDENTIALS", "Invalid request credentials"),
     "insufficient_scope": (
@@ -41,6 +42,8 @@ SYSTEM_ERRORS: dict[str, tuple[int | None, str, str]] = {
     "wrong_auth_type": (403, "WRONG_AUTH_TYPE", "Current authorization type is denied for this method"),
     "access_denied": (403, "ACCESS_DENIED", "Access denied!"),
     "link_check_failed": (403, "ACCESS_DENIED", "Access denied! Link check failed"),
+    "operation_time_limit": (429, "OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit."),
+    "too_many_requests": (503, "QUERY_LIMIT_EXCEEDED", "Too many requests"),
     "sql_error": (500, "ERROR_CORE", "SQL query error!"),
     "internal": (500, "INTERNAL_SERVER_ERROR", "Internal server error"),
     "batch_length": (400, "ERROR_BATCH_LENGTH_EXCEEDED", "Max batch length exceeded"),

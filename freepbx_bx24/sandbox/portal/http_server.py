@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 IDLE_SECONDS = 75  # how long an open connection may wait for its next request
 
@@ -46,23 +47,44 @@ class _Connections:
 
 def _cut(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):  # the peer was faster
-        connection.shutdown(socket.SHUT_RDWR)
+        # The plain socket's method: that of a TLS socket would take the session away from a thread that reads from it.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 class _Handler(WSGIRequestHandler):
-    connections: _Connections  # given by the class that HttpServer derives
+    connections: _Connections  # these two are given by the class that HttpServer derives
+    tls: ssl.SSLContext | None
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body in one segment: two would wait for each other's acknowledgement
     disable_nagle_algorithm = True
     timeout = IDLE_SECONDS
 
     def setup(self) -> None:
+        if self.tls:  # here, in the connection's own thread: a client that stalls in its handshake holds up nobody
+            self.request = self.tls.wrap_socket(self.request, server_side=True, do_handshake_on_connect=False)
+        self.connections.add(self.request)
         super().setup()
-        self.connections.add(self.connection)
+
+    def handle(self) -> None:
+        if isinstance(self.connection, ssl.SSLSocket):
+            try:
+                self.connection.do_handshake()
+            except OSError:  # the client does not trust us, or speaks no TLS
+                return
+        super().handle()
 
     def finish(self) -> None:
         self.connections.discard(self.connection)
-        super().finish()
+        with contextlib.suppress(OSError):  # the peer was faster
+            super().finish()
+        if isinstance(self.connection, ssl.SSLSocket):
+            self.connection.close()  # the server itself knows only the socket that the TLS one took over
+
+    def make_environ(self) -> WSGIEnvironment:
+        """The scheme that the client used is part of addresses which the portal gives out."""
+        environ = super().make_environ()
+        environ["wsgi.url_scheme"] = "https" if self.tls else "http"
+        return environ
 
     def run_wsgi(self) -> None:
         """Send the application's whole response; the application reads the whole body, or says Connection: close."""
@@ -87,6 +109,8 @@ class _Handler(WSGIRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
+        if any(name.lower() == "content-length" and value != str(len(body)) for name, value in headers):
+            self.close_connection = True  # the rest of a body that was cut on purpose never comes
 
     def log(self, type: str, message: str, *args: Any) -> None:
         """Say nothing: requests stand in the ledger, and their paths hold the webhook's secret."""
@@ -95,11 +119,11 @@ class _Handler(WSGIRequestHandler):
 class HttpServer:
     """A listening server in its own threads. Bound when made; `close` also cuts every open connection."""
 
-    def __init__(self, host: str, port: int, application: WSGIApplication) -> None:
-        """:raises OSError: the address can't be bound."""
+    def __init__(self, host: str, port: int, application: WSGIApplication, tls: ssl.SSLContext | None = None) -> None:
+        """With `tls` it speaks HTTPS. :raises OSError: the address can't be bound."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._connections = _Connections()
-        handler = type("Handler", (_Handler,), {"connections": self._connections})
+        handler = type("Handler", (_Handler,), {"connections": self._connections, "tls": tls})
         with socket.create_server((host, port), family=family, backlog=128) as listening:
             self.port: int = listening.getsockname()[1]
             self._server = make_server(

@@ -18,7 +18,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-Script = Union[Reply, Callable[[Reply], Reply]]
+Script = Union[Reply, ConnectionError, Callable[[Reply], Reply]]
 
 
 class ScriptedReplies:
@@ -31,9 +31,10 @@ class ScriptedReplies:
     def add(self, method: str, script: Script, times: int = 1) -> None:
         """Use `script` for the next `times` requests of `method` (any case).
 
-        A Reply is sent instead of running the method (a fault before commit). A function is given the real reply after
-        the method ran (after commit) and returns the one to send; if it raises ConnectionError, the connection is
-        dropped without an answer.
+        A Reply is sent instead of running the method (a fault before commit), a ConnectionError drops the connection
+        instead. A function is given the real reply after the method ran (after commit) and returns the one to send; if
+        it raises ConnectionError, the connection is dropped without an answer. The requests for tokens are the method
+        `oauth/token`.
         """
         with self._lock:
             self._scripts[method.lower()] += [script] * times
@@ -119,12 +120,15 @@ class Interference:
 
     def hold(self, method: str) -> None:
         """Let a request of `method` (lower case) wait as the test wishes."""
-        delay = self.delay_seconds.get(method, 0.0)
-        if delay and self._stopping.wait(delay):
-            raise ConnectionAbortedError("the portal stopped")
+        self.wait(self.delay_seconds.get(method, 0.0))
         gate = self._gates.get(method)
         if gate:
             gate.pass_through()
+
+    def wait(self, seconds: float) -> None:
+        """Let real seconds pass. :raises ConnectionAbortedError: the portal stops meanwhile."""
+        if seconds and self._stopping.wait(seconds):
+            raise ConnectionAbortedError("the portal stopped")
 
     def begin(self) -> None:
         """The portal starts to answer."""

@@ -17,11 +17,12 @@ _SECRET_IN_QUERY = re.compile(rf"([?&])({'|'.join(sorted(SECRET_NAMES))})=[^&]*"
 
 
 def ledger(state: State, world: World) -> dict[str, Any]:
-    """Plain data: calls (in order of registration), cards, requests, entities, lines and activities."""
+    """Plain data: calls (in order of registration), cards, requests, token requests, entities, lines, activities."""
     return {
         "calls": [_call_row(call) for call in state.calls],
         "cards": [dict(card) for card in state.cards],
         "requests": [dict(request) for request in state.requests],
+        "oauth": [dict(request) for request in state.token_requests],
         "entities": [
             {
                 "CRM_ENTITY_TYPE": entity.entity_type,

@@ -5,9 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from freepbx_bx24.sandbox.portal import call_statistics, completion, crm, directory, lines, records, registration
+from freepbx_bx24.sandbox.portal import (
+    call_statistics,
+    completion,
+    crm,
+    directory,
+    lines,
+    profile,
+    records,
+    registration,
+)
 from freepbx_bx24.sandbox.portal.state import Context
 
+ANY: frozenset[str] = frozenset()
 TELEPHONY = frozenset({"telephony"})
 PEOPLE = frozenset({"user", "user_basic", "user_brief"})
 
@@ -41,5 +51,8 @@ METHODS: dict[str, Method] = {
     "telephony.externalline.get": Method(lines.get),
     "voximplant.statistic.get": Method(call_statistics.statistics),
     "user.get": Method(directory.users, PEOPLE, any_case=True),
+    "profile": Method(profile.profile, ANY),
+    "app.info": Method(profile.app_info, ANY),
+    "scope": Method(profile.scope, ANY, any_case=True),
     "upload": Method(records.upload, in_batch=False),
 }

@@ -3,53 +3,41 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from typing import Any, Callable
+from typing import Any
 
-from freepbx_bx24.sandbox.portal.auth import Caller, check_scope, identify
+from freepbx_bx24.sandbox.portal.auth import check_scope, identify
 from freepbx_bx24.sandbox.portal.batch import run_batch
 from freepbx_bx24.sandbox.portal.errors import RestError, system_error
-from freepbx_bx24.sandbox.portal.interference import Interference, Reply
+from freepbx_bx24.sandbox.portal.interference import Reply
 from freepbx_bx24.sandbox.portal.methods import METHODS
 from freepbx_bx24.sandbox.portal.state import Context
-from freepbx_bx24.sandbox.portal.transport import RestCall, error_body, success
-
-UNCOUNTED_SECONDS = 0.1  # shorter runs are not added to a method's operating time
-UNKNOWN_CALLER = Caller(0, None, None, frozenset())
+from freepbx_bx24.sandbox.portal.switches import Switches
+from freepbx_bx24.sandbox.portal.transport import Operating, RestCall, error_body, success, time_object
 
 
-def answer(call: RestCall, make_context: Callable[[Caller], Context], interference: Interference) -> Reply:
-    """Answer one request.
-
-    :raises ConnectionError: drop the connection without an answer (a test's wish, or the portal stopped).
-    """
-    started = time.time()
-    interference.hold(call.method)
-    # The leaky bucket (503 QUERY_LIMIT_EXCEEDED) belongs here: it stands in front of all else and commits nothing.
-    script = interference.scripted_replies.take(call.method)
-    if isinstance(script, Reply):
-        return script  # a fault before commit: the method does not run
-    context = make_context(UNKNOWN_CALLER)
+def answer(call: RestCall, context: Context, started: float) -> Reply:
+    """Answer one request, which came at `started` (unix); takes the portal's lock."""
     try:
         with context.lock:
-            reply = success(*_run(call, context, started))
+            return success(*_run(call, context, started))
     except RestError as error:
-        reply = Reply(error.status, error_body(error, context.switches))
+        return Reply(error.status, error_body(error, context.switches))
     except Exception:
         logging.getLogger(__name__).exception("the sandbox portal failed in %s", call.method)
         internal = system_error("internal")
-        reply = Reply(internal.status, error_body(internal, context.switches))
-    return script(reply) if script else reply  # a fault after commit
+        return Reply(internal.status, error_body(internal, context.switches))
 
 
-def _run(call: RestCall, context: Context, started: float) -> tuple[Any, float, float | None]:
-    """Result, start and operating seconds; under the lock."""
-    switches = context.switches
+def _run(call: RestCall, context: Context, started: float) -> tuple[Any, dict[str, Any]]:
+    """Result and `time`; under the lock."""
+    switches, clock = context.switches, context.state.clock
     if switches.portal_deleted:
         raise system_error("portal_deleted")
     if call.method != "batch" and call.method not in METHODS:
         raise system_error("method_not_found")
-    context.caller = identify(call.presented, context.credentials, context.world, switches)
+    context.caller = identify(call.presented, context.credentials, context.world, switches, clock.monotonic())
     context.files = call.files
     if call.method == "batch":
         result = run_batch(
@@ -57,32 +45,42 @@ def _run(call: RestCall, context: Context, started: float) -> tuple[Any, float, 
             lambda name, parameters: _run_inner(name, parameters, context),
             lambda error: error_body(error, switches),
         )
-        return result, started, None
-    result = _run_method(call.method, call.parameters, context)
-    return result, started, _operating(call.method, context)
+        return result, time_object(started, clock.now(), None)
+    return _run_method(call.method, call.parameters, context, started)
 
 
-def _run_inner(name: str, parameters: dict[str, Any], context: Context) -> Any:
+def _run_inner(name: str, parameters: dict[str, Any], context: Context) -> tuple[Any, dict[str, Any]]:
+    """One command of a batch: charged, and limited, like a request of its own."""
     if name in ("batch", "download") or (name in METHODS and not METHODS[name].in_batch):
         raise system_error("batch_method")
     if name not in METHODS:
         raise system_error("method_not_found")
-    return _run_method(name, parameters, context)
+    return _run_method(name, parameters, context, context.state.clock.now())
 
 
-def _run_method(name: str, parameters: dict[str, Any], context: Context) -> Any:
-    method = METHODS[name]
-    check_scope(context.caller, method.scopes, context.switches)
-    # The operation-time limiter (429 OPERATION_TIME_LIMIT) belongs here: per application or webhook and method,
-    # checked before the method runs, in a batch for each command.
-    began = time.monotonic()
+def _run_method(name: str, parameters: dict[str, Any], context: Context, started: float) -> tuple[Any, dict[str, Any]]:
+    method, switches, state = METHODS[name], context.switches, context.state
+    check_scope(context.caller, method.scopes, switches)
+    key, limit = (context.caller.meter, name), switches.operating_limit_seconds
+    if limit is not None and state.operating.used(key, state.clock.monotonic()) > limit:
+        raise system_error("operation_time_limit")
+    began = time.perf_counter()  # what the method really takes, whatever clock the portal was given
     try:
-        return method.call(context, parameters)
+        result = method.call(context, parameters)
     finally:
-        spent, key = time.monotonic() - began, (context.caller.app_id, name)
-        if spent > UNCOUNTED_SECONDS:
-            context.state.operating[key] = context.state.operating.get(key, 0.0) + spent
+        spent = time.perf_counter() - began + _charged_seconds(switches, name)
+        state.operating.charge(key, spent, state.clock.monotonic())
+    return result, time_object(started, state.clock.now(), _operating(key, context))
 
 
-def _operating(name: str, context: Context) -> float | None:
-    return context.state.operating.get((context.caller.app_id, name), 0.0) if context.switches.operating_time else None
+def _charged_seconds(switches: Switches, name: str) -> float:
+    return next((seconds for method, seconds in switches.method_seconds.items() if method.lower() == name), 0.0)
+
+
+def _operating(key: tuple[str, str], context: Context) -> Operating | None:
+    if not context.switches.operating_time:
+        return None
+    state = context.state
+    moment = state.clock.monotonic()
+    reset_at = math.ceil(state.clock.now() + state.operating.seconds_to_reset(key, moment))
+    return Operating(state.operating.used(key, moment), reset_at)

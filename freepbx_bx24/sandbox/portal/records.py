@@ -19,8 +19,15 @@ from freepbx_bx24.sandbox.portal import php
 from freepbx_bx24.sandbox.portal.errors import refusal, system_error
 from freepbx_bx24.sandbox.portal.state import Bare, Call, Context, Record
 
-NOT_FINISHED = "Call is not found in the statistic table. Looks like it is not finished yet."
-NO_MODE = "Required parameters are not set. Request should contain or URL or FILENAME parameter"
+# As portals say it, and as the documentation has it.
+NOT_FINISHED = (
+    "Call is not found in the statistic table. Looks like it is not finished yet.",
+    "Call is not found in the statistic table. It looks like it is not finished yet.",
+)
+NO_MODE = (
+    "Required parameters are not set. Request should contain or URL or FILENAME parameter",
+    "Required parameters are not set. Request should contain either URL or FILENAME parameter",
+)
 WRONG_EXTENSION = "Wrong file extension. Only wav and mp3 are allowed"
 NOT_AUDIO = "The file type is not allowed"  # real portals say these two in their own language
 NAME_TAKEN = "A file with this name already exists"
@@ -32,7 +39,7 @@ def attach_record(context: Context, parameters: dict[str, Any]) -> dict[str, Any
     """telephony.externalCall.attachRecord: download from RECORD_URL, take FILE_CONTENT, or give an upload address."""
     has_url, name = "RECORD_URL" in parameters, parameters.get("FILENAME")
     if not has_url and name is None:
-        raise refusal(NO_MODE)
+        raise refusal(NO_MODE[context.switches.documented_wording])
     call = _finished(context, parameters.get("CALL_ID"))
     if has_url:
         return _download(context, call, php.text(parameters["RECORD_URL"]), php.text(name))
@@ -45,7 +52,7 @@ def attach_record(context: Context, parameters: dict[str, Any]) -> dict[str, Any
 def _finished(context: Context, call_id: Any) -> Call:
     call = context.state.finished_call(call_id)
     if call is None:
-        raise refusal(NOT_FINISHED)
+        raise refusal(NOT_FINISHED[context.switches.documented_wording])
     return call
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -45,7 +44,8 @@ def register(context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
     call_type = TYPES.get(php.text(parameters.get("TYPE")))
     if call_type is None:
         raise refusal("Unknown TYPE")
-    started = _start_date(parameters.get("CALL_START_DATE"))
+    now = context.state.clock.now()
+    started = _start_date(parameters.get("CALL_START_DATE"), now)
     phone = re.sub(r"[^0-9#*+,;]", "", php.text(parameters.get("PHONE_NUMBER")))
     if not phone:
         raise refusal("Unsupported phone number format")
@@ -53,7 +53,7 @@ def register(context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
 
     line = line_for_call(context, php.text(parameters.get("LINE_NUMBER")).strip())
     call = Call(
-        call_id=f"externalCall.{secrets.token_hex(16)}.{int(time.time())}",
+        call_id=f"externalCall.{secrets.token_hex(16)}.{int(now)}",
         external_call_id=php.text(parameters.get("EXTERNAL_CALL_ID")) or None,
         call_type=call_type,
         phone_number=phone,
@@ -62,21 +62,22 @@ def register(context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
         started=started,
         user_id=user_id,
         caller=context.caller,
+        registered_at=now,
     )
     known = _same_call(context, call)
     if known:
         call = known
     else:
-        context.state.calls.append(call)
+        context.state.add_call(call)
         crm.bind(context, call, parameters)
     if php.truth(1 if parameters.get("SHOW") is None else parameters["SHOW"]):
         context.state.push_card("show", call, user_id, "register")
     return _result(call, known is not None)
 
 
-def _start_date(value: Any) -> datetime:
+def _start_date(value: Any, now: float) -> datetime:
     if value is None or value == "":
-        return datetime.now(php.PORTAL_ZONE).replace(microsecond=0)
+        return datetime.fromtimestamp(int(now), php.PORTAL_ZONE)
     started = php.read_date(php.text(value))
     if started is None:
         raise refusal("CALL_START_DATE should be in the ISO-8601 format")
@@ -88,15 +89,10 @@ def _same_call(context: Context, new: Call) -> Call | None:
 
     Line and EXTERNAL_CALL_ID count only if they were sent; the clock is the known call's CALL_START_DATE.
     """
-    oldest = datetime.now(php.PORTAL_ZONE) - DEDUPE_WINDOW
-    for call in reversed(context.state.calls):
+    oldest = datetime.fromtimestamp(context.state.clock.now(), php.PORTAL_ZONE) - DEDUPE_WINDOW
+    for call in reversed(context.state.open_calls_like(new)):
         if (
-            call.outcome is None
-            and call.user_id == new.user_id
-            and call.phone_number == new.phone_number
-            and call.call_type == new.call_type
-            and call.caller.app_id == new.caller.app_id
-            and call.started > oldest
+            call.started > oldest
             and (new.line is None or call.line is new.line)
             and (new.external_call_id is None or call.external_call_id == new.external_call_id)
         ):

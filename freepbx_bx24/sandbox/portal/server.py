@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import copy
-import json
+import functools
 import secrets
 import threading
-import time
-from collections.abc import Iterable
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any, Callable
 
-from werkzeug.exceptions import HTTPException
-from werkzeug.wrappers import Request, Response
-
+from freepbx_bx24.errors import SandboxError
+from freepbx_bx24.sandbox.portal import front
+from freepbx_bx24.sandbox.portal.application import Application
 from freepbx_bx24.sandbox.portal.auth import Caller, Credentials, Token
-from freepbx_bx24.sandbox.portal.errors import RestError
+from freepbx_bx24.sandbox.portal.clock import Clock
+from freepbx_bx24.sandbox.portal.faults import Faults, checked
 from freepbx_bx24.sandbox.portal.http_server import HttpServer
-from freepbx_bx24.sandbox.portal.interference import Gate, Interference, Reply, ScriptedReplies
-from freepbx_bx24.sandbox.portal.ledger import ledger, without_secrets
-from freepbx_bx24.sandbox.portal.pipeline import answer
+from freepbx_bx24.sandbox.portal.interference import Gate, Interference, ScriptedReplies
+from freepbx_bx24.sandbox.portal.ledger import ledger
+from freepbx_bx24.sandbox.portal.oauth import AuthorizationServer
 from freepbx_bx24.sandbox.portal.state import Context, State
 from freepbx_bx24.sandbox.portal.switches import Switches
-from freepbx_bx24.sandbox.portal.transport import PortalRequest, RestCall, error_body, read_call, render
+from freepbx_bx24.sandbox.portal.tls import TestAuthority
+from freepbx_bx24.sandbox.portal.transport import RestCall
 from freepbx_bx24.sandbox.portal.world import World
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-LEDGER_PATH = "/sandbox/ledger.json"
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 WEBHOOK_USER = 1
+FAULT_SECONDS = 5.0
+UNKNOWN_CALLER = Caller(0, None, None, frozenset())
 
 
 class Portal:
@@ -48,29 +46,48 @@ class Portal:
         port: int = 0,
         webhook_secret: str | None = None,
         switches: Switches | None = None,
+        tls: bool = False,
+        host_names: Sequence[str] = (),
+        fault_seed: int = 0,
     ) -> None:
-        """`port` 0 takes a free one. Without `webhook_secret` a random one is made."""
+        """`port` 0 takes a free one. Without `webhook_secret` a random one is made.
+
+        :param tls: serve HTTPS with a certificate of a test authority (see `ca_bundle`).
+        :param host_names: answered besides the loopback names, and named in the certificate; lower case.
+        :param fault_seed: of the sequence of `faults`.
+        :raises SandboxError: `tls`, and the openssl program is missing or fails.
+        """
         self.world = world or World.default()
         self.switches = switches or Switches()
-        self.access_token = secrets.token_hex(16)  # acts as user 1, application 3 "PBX bridge"
+        self.application = Application()
+        self.access_token = secrets.token_hex(16)  # acts as user 1, application 3 "PBX bridge"; ends with expire_tokens
         self.credentials = Credentials(
             webhooks={WEBHOOK_USER: webhook_secret or secrets.token_hex(8)},
             tokens={self.access_token: Token(WEBHOOK_USER)},
         )
-        self.state = State()
-        self._interference = Interference()
-        self._pristine = copy.deepcopy((self.world, self.switches, self.credentials))
-        self._lock = threading.Lock()
+        self.fault_seconds = (
+            FAULT_SECONDS  # how long "timeout_after_commit" stays silent before it drops the connection
+        )
+        self.host_names = (host, *host_names)
+        self.lock = threading.Lock()  # of everything above and of the state
+        self.interference = Interference()
+        self.dice = Faults(fault_seed)
+        self._time = Clock()
+        self.state = State(self._time)
+        self._pristine = copy.deepcopy((self.world, self.switches, self.credentials, self.application))
+        self._authority = TestAuthority(host_names) if tls else None
         self._host, self._port = host, port
+        self._life = threading.RLock()
         self._server: HttpServer | None = None
+        self._revival: threading.Timer | None = None
 
     # -- where it is ---------------------------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:PORT`; the port is known once it was started."""
+        """`http://127.0.0.1:PORT` (or https); the port is known once it was started."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return f"{'https' if self._authority else 'http'}://{host}:{self._port}"
 
     @property
     def webhook_url(self) -> str:
@@ -80,23 +97,63 @@ class Portal:
     @property
     def ledger_url(self) -> str:
         """Where the ledger is served as JSON."""
-        return self.url + LEDGER_PATH
+        return self.url + front.LEDGER_PATH
+
+    @property
+    def oauth_url(self) -> str:
+        """The authorisation server's origin: this server plays both."""
+        return self.url
+
+    @property
+    def ca_bundle(self) -> Path:
+        """The certificate of the authority that a client must trust. :raises SandboxError: it was made without TLS."""
+        if self._authority is None:
+            raise SandboxError("this portal speaks no TLS", "Make it with Portal(tls=True).")
+        return self._authority.ca_bundle
 
     # -- life ----------------------------------------------------------------------------------------------------
 
     def start(self) -> Portal:
         """Listen. :raises OSError: the port is taken."""
-        self._interference.begin()
-        self._server = HttpServer(self._host, self._port, self._application)
-        self._port = self._server.port
+        with self._life:
+            self._forget_revival()
+            self.interference.begin()
+            tls = self._authority.server_context() if self._authority else None
+            self._server = HttpServer(self._host, self._port, functools.partial(front.application, self), tls)
+            self._port = self._server.port
+            self._give_handler()
         return self
 
     def stop(self) -> None:
         """Refuse and cut all connections; requests held by a gate or a delay are dropped undone."""
-        server, self._server = self._server, None
-        if server:
-            self._interference.end()
-            server.close()
+        with self._life:
+            self._forget_revival()
+            server, self._server = self._server, None
+            if server:
+                self.interference.end()
+                server.close()
+
+    def down_for(self, seconds: float) -> None:
+        """`stop`, and `start` again after real `seconds` in the background; a stop or start meanwhile goes first."""
+        with self._life:
+            self.stop()
+            timer = threading.Timer(seconds, lambda: self._revive(timer))
+            timer.daemon = True
+            self._revival = timer
+            timer.start()
+
+    def _revive(self, timer: threading.Timer) -> None:
+        with self._life:
+            if self._revival is timer:
+                self.start()
+
+    def _forget_revival(self) -> None:
+        revival, self._revival = self._revival, None
+        if revival:
+            revival.cancel()
+
+    def _give_handler(self) -> None:
+        self.application.handler_url = self.application.handler_url or f"{self.url}/handler"
 
     def __enter__(self) -> Portal:
         return self.start()
@@ -110,96 +167,103 @@ class Portal:
 
     def ledger(self) -> dict[str, Any]:
         """The same plain data as `/sandbox/ledger.json`."""
-        with self._lock:
+        with self.lock:
             return ledger(self.state, self.world)
 
     def reset(self) -> None:
-        """Forget all calls and requests, restore world, switches and credentials, drop delays, scripts and gates."""
-        with self._lock:
-            self.state = State()
-            self.world, self.switches, self.credentials = copy.deepcopy(self._pristine)
-        self._interference.clear()
+        """Forget all calls and requests, restore world, switches, credentials and application, drop delays, scripts,
+        faults and gates. The clock goes on."""
+        with self.lock:
+            self.state = State(self._time)
+            self.world, self.switches, self.credentials, self.application = copy.deepcopy(self._pristine)
+            self._give_handler()
+            self.dice.chances, self.fault_seconds = [], FAULT_SECONDS
+        self.interference.clear()
+
+    def issue_tokens(self, user_id: int = WEBHOOK_USER) -> dict[str, Any]:
+        """A new pair of tokens that acts as `user_id`: what a token reply holds, without HTTP."""
+        with self.lock:
+            return self.authorization_server(self.url).issue(user_id)
+
+    def expire_tokens(self) -> None:
+        """All access tokens expire now, `access_token` too."""
+        with self.lock:
+            for token in self.credentials.tokens.values():
+                token.expires = self._time.monotonic()
+
+    def revoke_refresh_tokens(self) -> None:
+        """All refresh tokens become an invalid_grant."""
+        with self.lock:
+            self.credentials.refresh_tokens.clear()
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The function that gives the portal its seconds: `time.monotonic`, or one that a test sets (SimulatedTime).
+
+        Life times of tokens, the bucket, operating time, the 30 minutes of the dedupe and all dates follow it; delays,
+        `fault_seconds` and `down_for` are real seconds.
+        """
+        return self._time.source
+
+    @clock.setter
+    def clock(self, source: Callable[[], float]) -> None:
+        self._time.source = source
+
+    def now(self) -> float:
+        """The portal's wall clock: seconds since 1970."""
+        return self._time.now()
+
+    @property
+    def faults(self) -> list[tuple[float, str]]:
+        """Set (probability, kind) pairs, kinds as in `faults.KINDS`: each request meets one of them at most.
+
+        The ledger's requests tell which one in `fault`. The sequence follows from the seed and the order of arrival.
+
+        :raises ValueError: when set to an unknown kind, or to probabilities that are none together.
+        """
+        return list(self.dice.chances)
+
+    @faults.setter
+    def faults(self, chances: Sequence[tuple[float, str]]) -> None:
+        self.dice.chances = checked(chances)
+
+    def seed_faults(self, seed: int) -> None:
+        """Begin the sequence of `faults` afresh."""
+        self.dice.seed(seed)
 
     @property
     def delay_seconds(self) -> dict[str, float]:
         """Seconds to wait before a method is worked on, by method name in lower case."""
-        return self._interference.delay_seconds
+        return self.interference.delay_seconds
 
     @property
     def scripted_replies(self) -> ScriptedReplies:
         """Replies to send instead of real ones, or functions that alter real ones."""
-        return self._interference.scripted_replies
+        return self.interference.scripted_replies
 
     def gate(self, method: str) -> Gate:
         """Hold the requests of a method (any case), before they are worked on, until released."""
-        return self._interference.gate(method)
+        return self.interference.gate(method)
 
-    # -- HTTP ----------------------------------------------------------------------------------------------------
+    # -- what the front door needs -------------------------------------------------------------------------------
 
-    def _application(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        with PortalRequest(environ) as request:  # closes the files of a multipart body
-            try:
-                response = self._respond(request)
-            except HTTPException as error:
-                response = Response(error.get_body(environ), error.code or 500, content_type="text/html")
-                response.headers["Connection"] = "close"  # the body may be unread
-        return response(environ, start_response)
+    def clock_reading(self) -> float:
+        """The portal's monotonic seconds."""
+        return self._time.monotonic()
 
-    def _respond(self, request: Request) -> Response:
-        if not self._is_own_host(request.environ.get("HTTP_HOST", "")):
-            # A name that a hostile page made point here (DNS rebinding).
-            return Response("This portal answers on loopback addresses only.\n", 403, [("Connection", "close")])
-        if request.path == LEDGER_PATH:
-            return Response(json.dumps(self.ledger(), indent=1), content_type="application/json; charset=utf-8")
-        if not request.path.startswith("/rest/"):
-            return Response("Not found\n", 404, [("Connection", "close")])
-        try:
-            call = read_call(request)
-        except RestError as error:
-            return render(Reply(error.status, error_body(error, self.switches)))
-        row = self._log_arrival(call)
-        try:
-            reply = answer(call, lambda caller: self._context(call, caller), self._interference)
-        except ConnectionError:
-            self._log_answer(row, None)
-            raise
-        self._log_answer(row, reply)
-        return render(reply)
+    def context(self, call: RestCall) -> Context:
+        """What a method has at hand for this call; who the caller is, is found out later."""
+        return Context(
+            self.state,
+            self.world,
+            self.switches,
+            self.credentials,
+            self.application,
+            UNKNOWN_CALLER,
+            call.host_url,
+            self.lock,
+        )
 
-    def _is_own_host(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname
-        except ValueError:
-            return False
-        return name in LOOPBACK_NAMES or name == self._host
-
-    def _context(self, call: RestCall, caller: Caller) -> Context:
-        return Context(self.state, self.world, self.switches, self.credentials, caller, call.host_url, self._lock)
-
-    # -- the ledger's list of requests ---------------------------------------------------------------------------
-
-    def _log_arrival(self, call: RestCall) -> dict[str, Any]:
-        with self._lock:
-            row: dict[str, Any] = {
-                "sequence": self.state.next_number("request"),
-                "arrived": time.time(),
-                "answered": None,
-                "method": call.method,
-                "parameters": without_secrets(call.parameters),
-                "auth": call.presented.kind,
-                "status": None,
-                "error": None,
-                "error_description": None,
-            }
-            self.state.requests.append(row)
-        return row
-
-    def _log_answer(self, row: dict[str, Any], reply: Reply | None) -> None:
-        """No reply: the connection was dropped, and the row's status stays empty."""
-        with self._lock:
-            row["answered"] = time.time()
-            if reply:
-                body = reply.body if isinstance(reply.body, dict) else {}
-                row.update(
-                    status=reply.status, error=body.get("error"), error_description=body.get("error_description")
-                )
+    def authorization_server(self, origin: str) -> AuthorizationServer:
+        """The OAuth side, for a client that knows this server as `origin`; used under the lock."""
+        return AuthorizationServer(self.application, self.credentials, self.switches, self._time, origin)

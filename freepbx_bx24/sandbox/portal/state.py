@@ -1,21 +1,27 @@
-"""What the portal remembers of calls: open and finished ones, cards, lines, activities, records and requests."""
+"""What the portal remembers: open and finished calls, cards, lines, activities, records and requests of all kinds."""
 
 from __future__ import annotations
 
 import itertools
 import threading
-import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Optional, Tuple
 
+from freepbx_bx24.sandbox.portal.application import Application
 from freepbx_bx24.sandbox.portal.auth import Caller, Credentials
+from freepbx_bx24.sandbox.portal.bucket import Buckets
+from freepbx_bx24.sandbox.portal.clock import Clock
+from freepbx_bx24.sandbox.portal.operating import OperatingTime
 from freepbx_bx24.sandbox.portal.switches import Switches
 from freepbx_bx24.sandbox.portal.world import World
 
 OUTGOING, INCOMING, REDIRECTED, CALLBACK, INFO = 1, 2, 3, 4, 5
+
+DedupeKey = Tuple[int, str, int, Optional[str]]  # user, number as stripped, TYPE, application
 
 
 @dataclass
@@ -57,11 +63,11 @@ class Outcome:
     add_to_chat: bool
     activity_id: int | None
     missed: bool
+    finished_at: float
     missed_closed_by: str | None = None
-    finished_at: float = field(default_factory=time.time)
 
 
-@dataclass
+@dataclass(eq=False)
 class Call:
     """A registered call; open until it has an outcome."""
 
@@ -74,45 +80,96 @@ class Call:
     started: datetime
     user_id: int
     caller: Caller
+    registered_at: float
     entity: tuple[str, int | None] | None = None
     created_entities: list[tuple[str, int]] = field(default_factory=list)
     created_lead: int | None = None
     lead_creation_error: str | None = None
-    registered_at: float = field(default_factory=time.time)
     outcome: Outcome | None = None
     records: list[Record] = field(default_factory=list)
+
+    @property
+    def dedupe_key(self) -> DedupeKey:
+        """What a repeated registration has in common with this call, whatever else it sends."""
+        return self.user_id, self.phone_number, self.call_type, self.caller.app_id
 
 
 @dataclass
 class State:
-    """Everything that a reset forgets, apart from the world."""
+    """Everything that a reset forgets, apart from the world. Calls are added and finished through its methods alone."""
 
+    clock: Clock
     calls: list[Call] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     cards: list[dict[str, Any]] = field(default_factory=list)
     activities: list[dict[str, Any]] = field(default_factory=list)
     folder_files: dict[tuple[str, str], Record] = field(default_factory=dict)  # by month folder and name
     requests: list[dict[str, Any]] = field(default_factory=list)
-    operating: dict[tuple[str | None, str], float] = field(default_factory=dict)
+    token_requests: list[dict[str, Any]] = field(default_factory=list)
+    operating: OperatingTime = field(default_factory=OperatingTime)
+    buckets: Buckets = field(default_factory=Buckets)
     _numbers: dict[str, itertools.count[int]] = field(default_factory=dict)
+    # With thousands of calls no look-up may walk through all of them.
+    _open: dict[str, Call] = field(default_factory=dict)  # by CALL_ID
+    _finished: dict[str, Call] = field(default_factory=dict)  # by CALL_ID
+    _open_by_key: dict[DedupeKey, list[Call]] = field(default_factory=lambda: defaultdict(list))
+    _finished_by_external_id: dict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
+    _missed_by_phone: dict[str, list[Outcome]] = field(default_factory=lambda: defaultdict(list))
 
     def next_number(self, kind: str, first: int = 1) -> int:
         """The next id of this kind: "line", "statistic", "activity", "file" or "request"."""
         return next(self._numbers.setdefault(kind, itertools.count(first)))
 
+    def add_call(self, call: Call) -> None:
+        """A new row in the portal's table of calls."""
+        self.calls.append(call)
+        self._open[call.call_id] = call
+        self._open_by_key[call.dedupe_key].append(call)
+
+    def finish_call(self, call: Call, outcome: Outcome) -> None:
+        """The row leaves the table of calls for the statistics."""
+        call.outcome = outcome
+        del self._open[call.call_id]
+        alike = self._open_by_key[call.dedupe_key]
+        alike.remove(call)
+        if not alike:
+            del self._open_by_key[call.dedupe_key]
+        self._finished[call.call_id] = call
+        if call.external_call_id:
+            self._finished_by_external_id[call.external_call_id].append(call)
+        if outcome.missed:
+            self._missed_by_phone[call.phone_number].append(outcome)
+
+    def close_missed(self, phone_number: str, call_id: str) -> None:
+        """Missed calls from exactly this number string were answered by the call `call_id`."""
+        for outcome in self._missed_by_phone.pop(phone_number, ()):
+            outcome.missed_closed_by = call_id
+
     def open_call(self, call_id: object) -> Call | None:
         """The call in the portal's table of calls: registered and not finished."""
-        return next((call for call in self.calls if call.call_id == call_id and call.outcome is None), None)
+        return self._open.get(call_id) if isinstance(call_id, str) else None
+
+    def open_calls_like(self, call: Call) -> list[Call]:
+        """The open calls that have the same dedupe key as `call`, the oldest registration first."""
+        return self._open_by_key.get(call.dedupe_key, [])
 
     def finished_call(self, call_id: object) -> Call | None:
         """The call in the statistics."""
-        return next((call for call in self.calls if call.call_id == call_id and call.outcome is not None), None)
+        return self._finished.get(call_id) if isinstance(call_id, str) else None
+
+    def finished_with_external_id(self, external_call_id: str) -> list[Call]:
+        """The calls in the statistics that have this EXTERNAL_CALL_ID."""
+        return self._finished_by_external_id.get(external_call_id, [])
+
+    def finished_calls(self) -> list[Call]:
+        """All calls in the statistics, in order of their finish."""
+        return list(self._finished.values())
 
     def push_card(self, action: str, call: Call, user_id: int, cause: str) -> None:
         """A card appears on, or leaves, a person's screen."""
         self.cards.append(
             {
-                "time": time.time(),
+                "time": self.clock.now(),
                 "CALL_ID": call.call_id,
                 "EXTERNAL_CALL_ID": call.external_call_id,
                 "USER_ID": user_id,
@@ -130,6 +187,7 @@ class Context:
     world: World
     switches: Switches
     credentials: Credentials
+    application: Application
     caller: Caller
     host_url: str
     lock: threading.Lock

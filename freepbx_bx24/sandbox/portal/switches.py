@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -23,3 +23,23 @@ class Switches:
     portal_deleted: bool = False
     # Cloud portals count the seconds a method used; self-hosted ones do not send the two keys.
     operating_time: bool = True
+    # Cloud portals block a method of a caller above this many seconds in ten minutes (480 by the documentation);
+    # None: not enforced, as on self-hosted portals.
+    operating_limit_seconds: float | None = None
+    # Seconds that each run of a method (its name in any case) is charged beyond the real ones; nobody waits for them.
+    method_seconds: dict[str, float] = field(default_factory=dict)
+    # The bucket of requests: None (no limit, as on self-hosted portals), "ordinary" or "enterprise".
+    plan: str | None = None
+    # Wording of the documentation, where portals say it a little differently.
+    documented_wording: bool = False
+    # A finish without ADD_TO_CHAT: the documentation says yes, portals say no.
+    add_to_chat_default: bool = False
+    # The portal has another name now (an origin): all of /rest/ answers 302 to the same path there, and nothing runs.
+    renamed_to: str = ""
+    # Life of access and refresh tokens that are given out from now on, in seconds.
+    token_seconds: float = 3600
+    refresh_token_seconds: float = 180 * 86400
+    # Whether a refresh token that was already used still works; nobody documents it.
+    old_refresh_token_works: bool = False
+    # All token requests of a known application are refused with this error (a key of oauth.OAUTH_ERRORS).
+    oauth_error: str = ""

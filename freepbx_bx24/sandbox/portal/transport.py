@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -20,7 +19,6 @@ from freepbx_bx24.sandbox.portal.interference import Reply
 from freepbx_bx24.sandbox.portal.state import Bare, Listing
 from freepbx_bx24.sandbox.portal.switches import Switches
 
-OPERATING_WINDOW = 600  # seconds over which the portal adds up a method's running time
 _WEBHOOK = re.compile(r"/rest/(\d{1,9})/([^/]+)/([A-Za-z0-9_.]+?)(\.json)?/?", re.IGNORECASE)
 _APPLICATION = re.compile(r"/rest/([A-Za-z0-9_.]+?)(\.json)?/?", re.IGNORECASE)
 
@@ -90,7 +88,30 @@ def _body_parameters(request: Request, body: bytes, files: dict[str, tuple[str, 
     return {}
 
 
-def success(result: Any, started: float, operating: float | None) -> Reply:
+@dataclass(frozen=True)
+class Operating:
+    """Seconds that a method has used up in the window, and when (unix) the oldest of them leave it."""
+
+    seconds: float
+    reset_at: int
+
+
+def time_object(started: float, finished: float, operating: Operating | None) -> dict[str, Any]:
+    """The `time` of an answer, or of one command of a batch; without `operating` as on self-hosted portals."""
+    times: dict[str, Any] = {
+        "start": started,
+        "finish": finished,
+        "duration": finished - started,
+        "processing": finished - started,
+        "date_start": _date(started),
+        "date_finish": _date(finished),
+    }
+    if operating:
+        times.update(operating_reset_at=operating.reset_at, operating=operating.seconds)
+    return times
+
+
+def success(result: Any, times: dict[str, Any]) -> Reply:
     """A method's result with the `time` object (all but uploads) and, for lists, `total` and `next`."""
     if isinstance(result, Bare):
         return Reply(200, {"result": result.result})
@@ -99,19 +120,7 @@ def success(result: Any, started: float, operating: float | None) -> Reply:
         body = {"result": result.result, "total": result.total}
         if result.next is not None:
             body["next"] = result.next
-    finished = time.time()
-    body["time"] = {
-        "start": started,
-        "finish": finished,
-        "duration": finished - started,
-        "processing": finished - started,
-        "date_start": _date(started),
-        "date_finish": _date(finished),
-    }
-    if operating is not None:
-        body["time"]["operating_reset_at"] = int(started) + OPERATING_WINDOW
-        body["time"]["operating"] = operating
-    return Reply(200, body)
+    return Reply(200, {**body, "time": times})
 
 
 def _date(moment: float) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
+
+from freepbx_bx24.sandbox.portal.world_index import EntityIndex, normalise
+
+__all__ = ["Employee", "Entity", "World", "normalise"]
 
 FIRST_NAMES = ("Anton", "Boris", "Daria", "Elena", "Fyodor", "Galina", "Igor", "Ksenia", "Lev", "Marina")
 LAST_NAMES = ("Belov", "Danilin", "Ershov", "Fomin", "Gusev", "Isaev", "Karpov", "Lavrov", "Makarov", "Nosov")
@@ -24,6 +27,8 @@ class Employee:
     user_type: str = "employee"
     may_view_statistics: bool = True
     timeman: str = "OPENED"
+    admin: bool = False
+    time_zone: str = ""
 
     @property
     def phones(self) -> list[str]:
@@ -59,11 +64,12 @@ class World:
     entities: list[Entity] = field(default_factory=list)
     sources: set[str] = field(default_factory=lambda: {"CALL", "WEB", "ADVERTISING", "PARTNER", "OTHER"})
     excluded_numbers: set[str] = field(default_factory=set)
+    _index: EntityIndex = field(default_factory=EntityIndex, repr=False, compare=False)
 
     @classmethod
     def default(cls) -> World:
         """Admin (user 1, no extension), extensions 101..199 as users 1101..1199 (198 dismissed) and three clients."""
-        employees = [Employee(1, "Admin")]
+        employees = [Employee(1, "Admin", admin=True)]
         for extension in range(101, 200):
             tens, ones = divmod(extension - 101, 10)
             employees.append(
@@ -107,31 +113,25 @@ class World:
 
     def entity(self, entity_type: str, entity_id: int) -> Entity | None:
         """The CRM entity with this key."""
-        return next((entity for entity in self.entities if entity.key == (entity_type, entity_id)), None)
+        return self._index.follow(self.entities).entity((entity_type, entity_id))
 
     def with_phone(self, entity_type: str, phone: str) -> list[Entity]:
         """Entities of a type that have this number, in order of id; `phone` in any writing."""
-        wanted = normalise(phone)
-        found = [
-            entity
-            for entity in self.entities
-            if entity.entity_type == entity_type and wanted and wanted in map(normalise, entity.phones)
-        ]
-        return sorted(found, key=lambda entity: entity.entity_id)
+        return self._index.follow(self.entities).with_phone(entity_type, phone)
+
+    def belonging_to(self, client: tuple[str, int]) -> list[Entity]:
+        """The deals and repeat leads of a contact or company."""
+        return self._index.follow(self.entities).belonging_to(client)
+
+    def reindex(self) -> None:
+        """Call it after a change inside an entity that calls may have met already: its phones, its client."""
+        self._index.forget()
 
     def create(self, entity_type: str, name: str, phone: str, **fields: object) -> Entity:
         """A new entity with the next free id of its type."""
-        taken = [entity.entity_id for entity in self.entities if entity.entity_type == entity_type]
-        entity = Entity(entity_type, max(taken, default=0) + 1, name, [phone] if phone else [])
+        number = self._index.follow(self.entities).next_id(entity_type)
+        entity = Entity(entity_type, number, name, [phone] if phone else [])
         for key, value in fields.items():
             setattr(entity, key, value)
         self.entities.append(entity)
         return entity
-
-
-def normalise(phone: str) -> str:
-    """A number as the CRM compares it: digits, leading 8 to 7 from ten digits up, no 00 or 011 in front."""
-    digits = re.sub(r"\D", "", phone)
-    if len(digits) >= 10 and digits.startswith("8"):
-        digits = "7" + digits[1:]
-    return re.sub(r"^(011|00)(?=\d)", "", digits)
