@@ -8,13 +8,15 @@ import threading
 import time
 from collections import deque
 from dataclasses import replace
+from pathlib import Path
 
 from ..errors import LoginNeeded, PortalAuthorisation, PortalError, PortalUnreachable
+from ..settings import PortalSettings
 from .access import Key
-from .oauth import INVALID_GRANT, OAuth
+from .oauth import INVALID_GRANT, Application, OAuth
 from .token_store import TokenStore
 from .tokens import Tokens, from_grant
-from .transport import origin_of, split
+from .transport import Transport, origin_of, split
 
 LOG = logging.getLogger("bx24.portal")
 
@@ -251,6 +253,13 @@ class ApplicationAccess:
                     self._unwritten = (tokens, kept.refresh_token)
                 LOG.info("the access token was renewed")
                 return tokens
+
+
+def application_access(portal: PortalSettings, state: Path, transport: Transport) -> ApplicationAccess:
+    """Return the way in that the settings name. :param state: the folder where the token file is."""
+    application = Application(portal.client_id, portal.client_secret)
+    oauth = OAuth(transport, application, portal.url, portal.oauth_url)
+    return ApplicationAccess(portal.url, oauth, TokenStore(state))
 
 
 def endpoint(portal_url: str, client_endpoint: str) -> tuple[str, str]:
