@@ -237,12 +237,13 @@ class ApplicationAccess:
                 try:
                     grant = self._oauth.refresh(kept.refresh_token, RENEW_SECONDS, kept.server_endpoint)
                 except LoginNeeded as refused:
+                    if refused.code.lower() != INVALID_GRANT:
+                        raise
                     other = self._store.read()
                     if other is not None and other.refresh_token != kept.refresh_token and not other.dead:
                         return other
-                    why = refused.code or INVALID_GRANT
                     with contextlib.suppress(OSError):  # then it is asked again, a minute later
-                        room.keep(replace(kept, dead=why, serial=kept.serial + 1))
+                        room.keep(replace(kept, dead=INVALID_GRANT, serial=kept.serial + 1))
                     raise
                 tokens = from_grant(grant, self._oauth.application, kept, time.time())
                 try:

@@ -7,19 +7,21 @@ import logging
 import time
 from dataclasses import dataclass, field
 from typing import Mapping
-from urllib.parse import quote, quote_plus, urlencode
+from urllib.parse import urlencode
 
 from ..errors import (
+    PORTAL,
     LoginNeeded,
     PortalAuthorisation,
     PortalBroken,
     PortalBusy,
+    PortalError,
     PortalGone,
     PortalRefused,
     PortalUnreachable,
 )
 from . import tokens
-from .replies import harmless, whole_number
+from .replies import harmless, read, whole_number
 from .tokens import Grant
 from .transport import HttpReply, Transport, origin_of, split
 
@@ -35,32 +37,13 @@ _PATH = "/oauth/token/"
 _USUAL_LIFETIME = 3600.0
 _LONGEST_LIFETIME = 30 * 86400.0
 
-_SECRET = (
-    "The client secret is not the application's: copy both codes again from the local application's page in "
-    "Bitrix24, then `sudo ./install.sh --client-id ID --client-secret-file -`."
-)
-_CLIENT = "No application has this portal.client_id: copy it again from the local application's page in Bitrix24."
-_SCOPES = "Give the local application the rights telephony, user and crm, then type `bx24 login`."
-_PLAN = "REST is part of the portal's paid plans and subscription only: ask the portal's owner."
-_INSTALL = "Open the local application's page in Bitrix24 and save it again, then type `bx24 login`."
 _CODE = "A code lives 30 seconds and works once: type `bx24 login` again and be quicker."
-
-# `error` in lower case -> (class, hint; empty: the class's own). The statuses differ and one of these comes with 200.
-# What is unknown stops everything, too: without a token there is nothing else to be done.
-_BY_CODE: Mapping[str, tuple[type[PortalRefused], str]] = {
-    "invalid_grant": (LoginNeeded, ""),
-    "invalid_client": (PortalAuthorisation, _SECRET),
-    "wrong_client": (PortalAuthorisation, _CLIENT),
-    "not_installed": (PortalAuthorisation, _INSTALL),
-    "application_not_found": (PortalAuthorisation, _INSTALL),
-    "invalid_scope": (PortalAuthorisation, _SCOPES),
-    "insufficient_scope": (PortalAuthorisation, _SCOPES),
-    "payment_required": (PortalAuthorisation, _PLAN),
-    "portal_deleted": (PortalGone, ""),
-    "query_limit_exceeded": (PortalBusy, ""),
-    "overload_limit": (PortalBusy, ""),
+_WORDS = "Copy client_id and client_secret again from the local application's page in Bitrix24: "
+# More than the table of refusals says: here it is known what was asked for.
+_HINTS: Mapping[str, str] = {
+    "invalid_client": f"{_WORDS}`sudo ./install.sh --client-secret-file -`.",
+    "wrong_client": f"{_WORDS}`sudo ./install.sh --portal-url URL --client-id ID --client-secret-file -`.",
 }
-_BY_STATUS: Mapping[int, str] = {402: "payment_required", 429: "query_limit_exceeded"}
 _WRONG_CLIENT = "wrong_client"
 INVALID_GRANT = "invalid_grant"
 
@@ -165,12 +148,8 @@ def _grant(reply: HttpReply, secrets: tuple[str, ...], hint: str) -> Grant:
         said = json.loads(reply.body)
     except (ValueError, RecursionError):
         said = None
-    if not isinstance(said, dict):
-        if reply.status == 429:
-            raise PortalBusy("", "", reply.status)
-        raise PortalBroken(f"the authorisation server answered HTTP {reply.status} with no JSON object")
-    if "error" in said:
-        raise _refusal(said, reply.status, secrets, hint)
+    if not isinstance(said, dict) or "error" in said:
+        raise _refusal(reply, secrets, hint)
     try:
         access_token = tokens.token(said.get("access_token"))
         refresh_token = tokens.token(said["refresh_token"]) if said.get("refresh_token") else ""
@@ -193,19 +172,17 @@ def _scopes(value: object) -> tuple[str, ...]:
     return tuple(sorted(set(harmless(value, 1000).lower().replace(",", " ").split())))[:100]
 
 
-def _refusal(said: dict[str, object], status: int, secrets: tuple[str, ...], hint: str) -> PortalRefused | PortalBroken:
-    code, description = str(said["error"]), said.get("error_description")
-    description = description if isinstance(description, str) else ""
-    for secret in secrets:
-        for form in (secret, quote(secret, safe=""), quote_plus(secret)):
-            code, description = code.replace(form, "***"), description.replace(form, "***")
-    code, description = harmless(code, 60), harmless(description)
-    key = code.lower()
-    if key not in _BY_CODE:
-        key = _BY_STATUS.get(status, key)
-    if key in _BY_CODE:
-        known, usual = _BY_CODE[key]
-        return known(code, description, status, hint if key == INVALID_GRANT and hint else usual)
-    if status >= 500:
-        return PortalBroken(f"the authorisation server stumbled with HTTP {status}: {code or 'no code'}: {description}")
-    return PortalAuthorisation(code, description, status, hint or "Type `bx24 login --status`, then `bx24 login`.")
+def _refusal(reply: HttpReply, secrets: tuple[str, ...], hint: str) -> PortalError:
+    """Return the error for a reply that is no grant; whatever it refuses, nothing can be sent without a token."""
+    try:
+        read(reply.status, reply.body, secrets, reply.headers)
+    except PortalRefused as error:
+        key = error.code.lower()
+        said = hint if key == INVALID_GRANT and hint else _HINTS.get(key, error.hint)
+        if isinstance(error, PortalBusy) and error.blame == PORTAL:
+            return error
+        kind = type(error) if isinstance(error, (LoginNeeded, PortalGone)) else PortalAuthorisation
+        return kind(error.code, error.description, error.status, said)
+    except PortalBroken as error:
+        return PortalBroken(f"the authorisation server: {error.message}", error.hint)
+    return PortalBroken(f"the authorisation server answered HTTP {reply.status} with no JSON object")

@@ -154,7 +154,7 @@ def _introduced(portal: PortalSettings, tokens: Tokens, transport: Transport) ->
         body = json.dumps({**parameters, "auth": tokens.access_token}).encode()
         headers = {"Content-Type": "application/json"}
         reply = transport.exchange("POST", f"{origin}{path}{method}.json", PORTAL_SECONDS, body, headers)
-        return read(reply.status, reply.body, tokens.access_token).result
+        return read(reply.status, reply.body, (tokens.access_token,), reply.headers).result
 
     print(
         f"Portal: {origin}" + ("" if origin == portal.url else f" (write this as portal.url, in place of {portal.url})")

@@ -98,19 +98,25 @@ def test_a_wrong_secret_stops_and_names_the_file_and_never_repeats_it(server):
 def test_an_unknown_application_comes_with_status_200_and_is_an_error_all_the_same(server):
     refused = failure(lambda: asking(server, client_id="local.nobody").exchange(server.code(), 5))
     assert (type(refused), refused.code, refused.status) == (PortalAuthorisation, "wrong_client", 200)
-    assert "portal.client_id" in refused.hint
+    assert "--client-id" in refused.hint
 
 
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
-        (401, b'{"error": "NOT_INSTALLED", "error_description": "Application not installed"}', PortalAuthorisation),
+        (401, b'{"error": "NOT_INSTALLED", "error_description": "Application not installed"}', LoginNeeded),
         (402, b'{"error": "PAYMENT_REQUIRED"}', PortalAuthorisation),
         (402, b'{"error": "something_new"}', PortalAuthorisation),
         (403, b'{"error": "insufficient_scope"}', PortalAuthorisation),
         (403, b'{"error": "PORTAL_DELETED"}', PortalGone),
         (400, b'{"error": "invalid_request"}', PortalAuthorisation),
-        (400, b'{"error": ["S3cretRefresh1"], "error_description": {"a": 1}}', PortalAuthorisation),
+        (400, b'{"error": ["S3cretRefresh1"], "error_description": {"a": 1}}', PortalBroken),
+        (
+            403,
+            b'{"error": "S3cretRefresh1", "error_description": "s3cretrefresh1 %53%33cretRefresh1"}',
+            PortalAuthorisation,
+        ),
+        (418, b'{"error": "in words of its own"}', PortalAuthorisation),
         (400, b'{"error": "", "error_description": "S3cretRefresh1 S3cretClientSecret"}', PortalAuthorisation),
         (503, b'{"error": "QUERY_LIMIT_EXCEEDED"}', PortalBusy),
         (429, b"slow down", PortalBusy),
