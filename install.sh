@@ -20,6 +20,7 @@ state=/var/lib/freepbx-bx24
 runtime=/run/freepbx-bx24
 config=/etc/freepbx_bx24.yaml
 webhook=/etc/freepbx_bx24.webhook
+secret=/etc/freepbx_bx24.secret
 unit=/etc/systemd/system/freepbx-bx24.service
 rotation=/etc/logrotate.d/freepbx-bx24
 tmpfiles=/etc/tmpfiles.d/freepbx-bx24.conf
@@ -40,8 +41,12 @@ Without options: installs freepbx_bx24 beside the Asterisk or FreePBX of this ma
 A second run changes nothing; files that you have edited are never overwritten.
 
 Settings, written into a new (or still unedited) /etc/freepbx_bx24.yaml:
-  --webhook-url URL|-      the portal's incoming webhook; with - it is read from standard input, so that
-                           it does not appear in the process list
+  --portal-url URL         the portal, with a local application (docs/portal.md), the way that can do everything:
+  --client-id ID             its client_id,
+  --client-secret-file -|FILE
+                             and its client_secret: the first line of standard input or of a file
+  --webhook-url URL|-      or the portal's incoming webhook, the quick start; with - it is read from standard
+                           input, so that it does not appear in the process list
   --country CODE           country of the numbers, two letters, as RU
   --default-person PERSON  extension, or user:ID, who owns what nobody else owns
   --default-line NUMBER    line of calls to numbers that are not listed
@@ -99,12 +104,15 @@ read_options() {
         option=$1
         shift
         case $option in
-            --webhook-url | --country | --default-person | --default-line)
+            --webhook-url | --portal-url | --client-id | --client-secret-file | --country | --default-person | --default-line)
                 (($#)) || refuse 2 "$option needs a value; see --help"
                 value=$1
                 shift
                 ;;&
             --webhook-url) webhook_url=$value ;;
+            --portal-url) portal_url=${value%/} ;;
+            --client-id) client_id=$value ;;
+            --client-secret-file) client_secret_file=$value ;;
             --country) country=$value ;;
             --default-person) default_person=$value ;;
             --default-line) default_line=$value ;;
@@ -126,7 +134,7 @@ read_options() {
 
 start_values() {
     action=install dry=no purge=no begun=no logging=no changes=0 shape=plain
-    webhook_url='' country='' default_person='' default_line=''
+    webhook_url='' portal_url='' client_id='' client_secret_file='' client_secret='' country='' default_person='' default_line=''
     demo_options=() records=()
 }
 

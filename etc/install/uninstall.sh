@@ -42,7 +42,7 @@ decide_what_stays() {
     keep=no
     [[ $purge == no ]] || return 0
     local path
-    for path in "$config" "$webhook"; do
+    for path in "$config" "$webhook" "$secret"; do
         if [[ -e $path && $(hash_of "$path") != "$(recorded file "$path")" ]]; then keep=yes; fi
     done
     if [[ -d $state && -n $(find "$state" -type f -print -quit) ]]; then keep=yes; fi
@@ -71,7 +71,7 @@ leave_packages() {
 
 remove_file() { # HASH PATH
     [[ -e $2 ]] || return 0
-    if [[ $keep == yes && ($2 == "$config" || $2 == "$webhook") ]]; then
+    if [[ $keep == yes && ($2 == "$config" || $2 == "$webhook" || $2 == "$secret") ]]; then
         left+=("$2 (to remove it as well: --uninstall --purge)")
     elif [[ $purge == no && $(hash_of "$2") != "$1" ]]; then
         if change "keep $2, which was edited, as $2.bx24-saved"; then

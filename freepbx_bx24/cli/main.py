@@ -13,6 +13,7 @@ from ..errors import Bx24Error, ConfigurationError
 # Verb: (module of this package, what it does). A module has `add_arguments(parser)` and `run(options) -> exit code`.
 VERBS = {
     "serve": ("serve", "run the service in the foreground"),
+    "login": ("login", "let the local application into the portal, or say who is logged in"),
     "check": ("check", "say what is wrong, where, and what to type"),
     "off": ("switch", "leave all calls alone from the next one on, also with the service dead"),
     "on": ("switch", "register calls again"),

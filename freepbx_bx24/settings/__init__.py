@@ -10,7 +10,7 @@ from . import files, tree
 from .build import build
 from .model import PortalSettings, Settings
 from .problems import lines, printable
-from .walk import missing, typed, walk
+from .walk import missing, typed, walk, ways
 
 __all__ = ["DEFAULT_PATH", "PortalSettings", "Settings", "configuration_path", "load"]
 
@@ -42,7 +42,7 @@ def load(path: Path | None = None) -> Settings:
     root, problems, complete = tree.parse(content)
     values, wrong = walk(root)
     settings, unusable = build(place, values)
-    wrong += unusable
+    wrong += unusable + ways(root, typed(root), complete)
     if complete:
         problems += wrong + missing(root, typed(root))
     else:

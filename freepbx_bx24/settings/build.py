@@ -8,7 +8,7 @@ from typing import Any, Callable
 from .. import numbers
 from ..call import Person
 from ..policy import LineRules, Rules
-from . import files, webhook
+from . import files, secret, webhook
 from .model import PortalSettings, Settings
 from .options import OPTIONS
 from .problems import Problem, may_be_secret, shown, written
@@ -47,6 +47,11 @@ def build(path: Path, values: Values) -> tuple[Settings, list[Problem]]:
         portal=PortalSettings(
             webhook_url=_named_file(path, values, "portal.webhook_file", problems, webhook.read),
             ca_bundle=_named_file(path, values, "portal.ca_bundle", problems, _ca_bundle),
+            url=_get(values, "portal.url") or "",
+            client_id=_get(values, "portal.client_id") or "",
+            client_secret=_named_file(path, values, "portal.client_secret_file", problems, secret.read),
+            oauth_url=_get(values, "portal.oauth_url") or "",
+            plan=_get(values, "portal.plan"),
         ),
         wait_in=_get(values, "wait.in"),
         wait_out=_get(values, "wait.out"),

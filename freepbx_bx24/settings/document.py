@@ -6,7 +6,7 @@ import re
 import textwrap
 from typing import Iterator
 
-from .options import OPTIONS, SECTIONS, Option
+from .options import OPTIONS, SECTIONS, Option, together
 
 _WIDTH = 110
 _SECTIONS = {section.path: section for section in SECTIONS}
@@ -64,7 +64,8 @@ def _blocks() -> Iterator[str]:
             continue
         seen.add(first)
         inside = [other for other in OPTIONS if other.path.split(".")[0] == first]
-        required = any(other.required for other in inside)
+        section = _SECTIONS.get(first)
+        required = any(other.required for other in inside) or bool(section and section.ways)
         written: list[str] = []
         _members(inside, "", 0, written, comment=required)
         if required:
@@ -122,6 +123,11 @@ def _allowed(option: Option) -> str:
 def _default(option: Option) -> str:
     if option.required:
         return "**required**"
+    for section in SECTIONS:
+        for way in section.ways:
+            if option.path in [f"{section.path}.{name}" for name in way]:
+                others = [together([f"`{name}`" for name in other]) for other in section.ways if other != way]
+                return f"**required**, unless {' or '.join(others)}"
     if option.path.startswith("lines.") and _inherited(option):
         return "as `line_defaults`"
     return f"`{option.default}`" if option.default else "none"

@@ -49,6 +49,26 @@ def read(path: Path, limit: int, kind: str) -> tuple[bytes, int]:
     return content, stat.S_IMODE(mode)
 
 
+def secret_line(path: Path, limit: int, kind: str, form: str) -> str:
+    """Return the only line of a file that nobody else on this machine may read.
+
+    :param limit, kind: as for `read`. :param form: what the line is, in words, for the message.
+    :raises ValueError: as `read`, and where there is no such line: never with a byte of the file.
+    """
+    content, mode = read(path, limit, kind)
+    if mode & 0o007:
+        raise ValueError(f"every user of this machine can reach this secret, run: {mend(path)}")
+    try:
+        lines = [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        return ""
+    if not lines:
+        raise ValueError(f"empty; put one line there: {form}")
+    if len(lines) > 1:
+        raise ValueError(f"more than one line; allowed: {form}")
+    return lines[0]
+
+
 def mend(path: Path) -> str:
     """Return the shell command that makes a file readable for the product and for nobody else."""
     name = shlex.quote(str(path))

@@ -11,6 +11,9 @@ from ..call import Person
 
 _SECONDS = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(ms|s|)")
 _DAYS = re.compile(r"([1-9][0-9]{0,3}) ?d?")
+# Without a path: what stands behind the host in a browser is a page, or a webhook with its secret.
+_ADDRESS = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+)(?P<port>:[0-9]{1,5})?/?")
+_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
 # UF_PHONE_INNER: the portal keeps 1 to 4 digits; a user's ID is a positive integer.
 _PERSON = re.compile(r"([0-9]{1,4})|user:([1-9][0-9]{0,8})")
 
@@ -110,6 +113,15 @@ def _number(typed: str) -> str:
     return typed.strip()
 
 
+def _address(typed: str) -> str:
+    found = _ADDRESS.fullmatch(typed)
+    if not found or int((found["port"] or ":0")[1:]) > 65535:
+        raise ValueError
+    if found["scheme"] == "http" and not _LOOPBACK.fullmatch(found["host"]):
+        raise ValueError
+    return typed.rstrip("/")
+
+
 def _anonymous(typed: str) -> str:
     if typed == "skip":
         return ""
@@ -126,4 +138,7 @@ NUMBERS = list_of(NUMBER)
 ANONYMOUS = Kind('skip, or 1 to 15 digits to show, such as "70000000000"', _anonymous)
 # LINE_NUMBER of the portal holds 50 characters.
 LINE = text(50)
+ADDRESS = Kind(
+    "https://HOST and nothing behind it, such as https://example.bitrix24.com (http on loopback only)", _address
+)
 PATH = Kind("a path of at most 1000 characters", text(1000).read)

@@ -12,11 +12,22 @@ from ..policy import Rules
 class PortalSettings:
     """How the portal is reached.
 
-    `webhook_url` is a secret and ends with a slash; `ca_bundle` is a path, empty for the certificates of the library.
+    Exactly one way in is there: an inbound webhook, or a local application.
+
+    :ivar webhook_url: a secret; ends with a slash. Empty: the local application is the way in.
+    :ivar ca_bundle: a path, empty for the certificates of the library.
+    :ivar url: the portal's address without a slash at its end. :ivar client_id: of the local application.
+    :ivar client_secret: a secret. :ivar oauth_url: the authorisation server, empty for Bitrix24's own.
+    :ivar plan: ordinary, enterprise or self-hosted: how many requests a second the portal takes.
     """
 
     webhook_url: str = field(repr=False)
     ca_bundle: str = ""
+    url: str = ""
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    oauth_url: str = ""
+    plan: str = "ordinary"
 
 
 @dataclass(frozen=True)

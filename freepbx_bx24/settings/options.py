@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Sequence
 
 from . import kinds
 from .kinds import Kind
@@ -10,12 +11,17 @@ from .kinds import Kind
 
 @dataclass(frozen=True)
 class Section:
-    """A group of options. Where `key` is set the admin names the members: `example` is such a name, as it is typed."""
+    """A group of options.
+
+    :param key: set where the admin names the members: `example` is such a name, as it is typed.
+    :param ways: sets of members, of which the file must have exactly one, whole.
+    """
 
     path: str
     doc: str
     key: Kind | None = None
     example: str = ""
+    ways: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,12 @@ _CREATE_OUT = "For outbound calls: as the portal decides, or never."
 _SHOWN = kinds.choice(full=False, masked=True)
 
 SECTIONS = (
-    Section("portal", "The Bitrix24 portal."),
+    Section(
+        "portal",
+        "The Bitrix24 portal. The way in is either a local application (url, client_id and client_secret_file; then "
+        "`bx24 login`), which can do everything, or an inbound webhook (webhook_file), which is the quick start.",
+        ways=(("url", "client_id", "client_secret_file"), ("webhook_file",)),
+    ),
     Section("wait", "The longest that a call waits for the portal; then it goes on, and the CRM learns of it later."),
     Section("line_defaults", "What a line does where it says nothing else, and what numbers do that are no line here."),
     Section("line_defaults.create", "Whether the CRM makes a lead or deal for an unknown client."),
@@ -63,12 +74,44 @@ SECTIONS = (
 
 OPTIONS = (
     Option(
+        "portal.url",
+        kinds.ADDRESS,
+        "The local application's portal.",
+        "https://example.bitrix24.com",
+    ),
+    Option(
+        "portal.client_id",
+        kinds.pattern("[A-Za-z0-9._-]{1,100}", "the application's client_id, such as local.0123456789abcd.01234567"),
+        "The local application's client_id (application ID), as its page in the portal shows it.",
+        "local.0123456789abcd.01234567",
+    ),
+    Option(
+        "portal.client_secret_file",
+        kinds.PATH,
+        "The file whose only line is the local application's client_secret (application key). "
+        "It is a secret: owner root, group asterisk, mode 0640.",
+        "/etc/freepbx_bx24.secret",
+    ),
+    Option(
         "portal.webhook_file",
         kinds.PATH,
         "The file whose only line is the URL of an inbound webhook with the rights telephony, user and crm. "
         "It is a secret: owner root, group asterisk, mode 0640.",
         "/etc/freepbx_bx24.webhook",
-        required=True,
+    ),
+    Option(
+        "portal.oauth_url",
+        kinds.ADDRESS,
+        "The authorisation server, where it is not Bitrix24's own for the portal's region.",
+        "https://oauth.bitrix24.tech",
+    ),
+    Option(
+        "portal.plan",
+        kinds.choice(**{"ordinary": "ordinary", "enterprise": "enterprise", "self-hosted": "self-hosted"}),
+        "How many requests a second the portal takes: 2 on ordinary plans, 5 on Enterprise, any number where it is "
+        "your own server.",
+        "enterprise",
+        "ordinary",
     ),
     Option(
         "portal.ca_bundle",
@@ -153,3 +196,8 @@ OPTIONS = (
     Option("keep.log_numbers", _SHOWN, "How the log shows clients' numbers.", "masked", "full"),
     Option("keep.journal", kinds.DAYS, "The journal's finished calls.", "30d", "90d"),
 )
+
+
+def together(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them: `url, client_id and client_secret_file`."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

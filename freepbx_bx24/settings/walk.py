@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, Tuple, Union
 
-from .options import OPTIONS, SECTIONS, Option
+from .options import OPTIONS, SECTIONS, Option, together
 from .problems import LIMIT, Problem, shown, written
 from .tree import Group, Items, Node, Scalar
 
@@ -58,9 +58,40 @@ def missing(root: Group, given: set[tuple[str, ...]]) -> list[Problem]:
     for option in OPTIONS:
         path = tuple(option.path.split("."))
         if option.required and not any(path[:length] in given for length in range(1, len(path) + 1)):
-            text = f"missing; allowed: {option.kind.allowed}; for example {path[-1]}: {option.example}"
-            problems.append(Problem(root.names.get(path[0], 0), option.path, text))
+            problems.append(_missing(root.names.get(path[0], 0), option.path))
     return problems
+
+
+def ways(root: Group, given: set[tuple[str, ...]], complete: bool) -> list[Problem]:
+    """Return a problem where the file does not have exactly one whole set of a section's `ways`.
+
+    :param given: as for `missing`. :param complete: the whole file was understood: what is not there is missing.
+    """
+    problems = []
+    for section in SECTIONS:
+        node, line = root.nodes.get(section.path), root.names.get(section.path, 0)
+        if not section.ways or (section.path,) in given:  # a text where the group belongs is a problem already
+            continue
+        lines = node.names if isinstance(node, Group) else {}
+        there = [[name for name in way if (section.path, name) in given] for way in section.ways]
+        begun = [number for number, names in enumerate(there) if names]
+        if len(begun) > 1:
+            first, second = sorted((there[number][0] for number in begun[:2]), key=lambda name: lines[name])
+            text = f"a second way in beside {first} (line {lines[first]}): delete one of the two"
+            problems.append(Problem(lines[second], f"{section.path}.{second}", text))
+        elif complete and not begun:
+            text = f"missing; allowed: {', or '.join(together(way) for way in section.ways)}"
+            problems.append(Problem(line, section.path, text))
+        elif complete:
+            lacking = set(section.ways[begun[0]]).difference(there[begun[0]])
+            problems += [_missing(line, f"{section.path}.{name}") for name in section.ways[begun[0]] if name in lacking]
+    return problems
+
+
+def _missing(line: int, path: str) -> Problem:
+    option = next(option for option in OPTIONS if option.path == path)
+    example = f"for example {path.split('.')[-1]}: {option.example}"
+    return Problem(line, path, f"missing; allowed: {option.kind.allowed}; {example}")
 
 
 def typed(root: Group) -> set[tuple[str, ...]]:

@@ -23,20 +23,10 @@ def read(path: Path) -> str:
 
     :raises ValueError: with one line that says what is wrong; it never holds anything of what the file holds.
     """
-    content, mode = files.read(path, _LONGEST, "webhook file")
-    if mode & 0o007:
-        raise ValueError(f"every user of this machine can reach this secret, run: {files.mend(path)}")
-    try:
-        lines = [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        lines = [""]
-    if not lines:
-        raise ValueError(f"empty; put one line there: {_FORM}")
-    if len(lines) > 1:
-        raise ValueError(f"more than one line; allowed: {_FORM}")
-    found = _WEBHOOK.fullmatch(lines[0])
+    line = files.secret_line(path, _LONGEST, "webhook file", _FORM)
+    found = _WEBHOOK.fullmatch(line)
     if not found or int((found["port"] or ":0")[1:]) > 65535:
         raise ValueError(f"holds no webhook's URL; allowed: {_FORM}")
     if found["scheme"] == "http" and not _LOOPBACK.fullmatch(found["host"]):
         raise ValueError("holds a URL with http, by which everybody on the way can read the secret; allowed: https")
-    return lines[0].rstrip("/") + "/"
+    return line.rstrip("/") + "/"

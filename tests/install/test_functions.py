@@ -171,6 +171,152 @@ def test_a_webhook_url_is_known_by_its_form(shell: Shell, url: str, right: bool)
     assert (done.stdout == "yes\n") is right
 
 
+PORTAL = "https://example.bitrix24.ru"
+CLIENT = "local.fedcba987654.76543210"
+SECRET = "S3cretS3cretS3cretS3cretS3cretS3cretS3cretS3cretS3"
+ASKS = f"--portal-url {PORTAL} --client-id {CLIENT}"
+# Where root would be needed and the manifest would be read.
+AS_ANYBODY = """
+secret=$etc_dir/freepbx_bx24.secret webhook=$etc_dir/freepbx_bx24.webhook asterisk_group=asterisk
+write_file() { cp -- "$1" "$2"; echo "$2 $3 $4" >>"$etc_dir/../written"; }
+begin_changes() { :; }
+"""
+
+
+def portal_lines(text: str) -> list[str]:
+    """The members of portal: that are in force."""
+    inside = text.partition("\nportal:\n")[2].partition("\n\n")[0]
+    return [line.strip() for line in inside.splitlines() if not line.strip().startswith("#")]
+
+
+def configured(shell: Shell, options: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the part of install.sh that writes the settings."""
+    return shell.run(
+        f"{AS_ANYBODY}\nread_options {options} <<<{typed!r}\ninstall_config; printf '%s\\n' \"${{records[@]}}\""
+    )
+
+
+@pytest.mark.parametrize("given", ["-", "FILE"])
+def test_a_local_application_is_written_into_the_settings_and_its_secret_into_a_file(shell: Shell, given: str) -> None:
+    (shell.directory / "mine").write_text(f"{SECRET}\r\nmore\n", encoding="utf-8")
+    file = "-" if given == "-" else str(shell.directory / "mine")
+    done = configured(shell, f"--portal-url {PORTAL}/ --client-id {CLIENT} --client-secret-file {file}", SECRET)
+    assert done.returncode == 0, done.stderr
+    assert (shell.etc / "freepbx_bx24.secret").read_text(encoding="utf-8") == f"{SECRET}\n"
+    assert portal_lines((shell.etc / "freepbx_bx24.yaml").read_text(encoding="utf-8")) == [
+        f"url: {PORTAL}",
+        f"client_id: {CLIENT}",
+        f"client_secret_file: {shell.etc}/freepbx_bx24.secret",
+    ]
+    written = (shell.directory / "written").read_text(encoding="utf-8")
+    assert f"{shell.etc}/freepbx_bx24.secret root:asterisk 0640\n" in written
+    assert f"\t{shell.etc}/freepbx_bx24.secret\n" in done.stdout  # in the manifest, so that --uninstall finds it
+    assert "S3cret" not in done.stdout + done.stderr
+
+
+def test_a_webhook_takes_the_place_of_an_application_and_the_other_way_round(shell: Shell) -> None:
+    config = shell.etc / "freepbx_bx24.yaml"
+    unedited = 'recorded() { hash_of "$config"; }\n'
+    webhook = "--webhook-url https://example.bitrix24.ru/rest/1/abc123abc123/"
+    assert configured(shell, webhook).returncode == 0
+    as_webhook = config.read_text(encoding="utf-8")
+    assert portal_lines(as_webhook) == [f"webhook_file: {shell.etc}/freepbx_bx24.webhook"]
+    application = f"{ASKS} --client-secret-file -"
+    for options, expected in ((application, 3), (webhook, 1), (application, 3)):
+        done = shell.run(f"{AS_ANYBODY}{unedited}read_options {options} <<<{SECRET}\ninstall_config")
+        assert done.returncode == 0, done.stderr
+        assert len(portal_lines(config.read_text(encoding="utf-8"))) == expected
+    done = shell.run(f"{AS_ANYBODY}{unedited}read_options {webhook}\ninstall_config")
+    lines = config.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line not in as_webhook.splitlines()] == [
+        f"  #url: {PORTAL}",
+        f"  #client_id: {CLIENT}",
+        f"  #client_secret_file: {shell.etc}/freepbx_bx24.secret",
+    ]
+
+
+def test_settings_of_an_earlier_version_get_the_lines_that_they_do_not_have(shell: Shell) -> None:
+    config = shell.etc / "freepbx_bx24.yaml"
+    config.write_text("portal:\n  # Old.\n  webhook_file: /etc/freepbx_bx24.webhook\ncountry: RU\n", encoding="utf-8")
+    unedited = 'recorded() { hash_of "$config"; }\n'
+    done = shell.run(f"{AS_ANYBODY}{unedited}read_options {ASKS} --client-secret-file - <<<{SECRET}\ninstall_config")
+    assert done.returncode == 0, done.stderr
+    assert config.read_text(encoding="utf-8") == (
+        f"portal:\n  url: {PORTAL}\n  client_id: {CLIENT}\n  client_secret_file: {shell.etc}/freepbx_bx24.secret\n"
+        "  # Old.\n  #webhook_file: /etc/freepbx_bx24.webhook\ncountry: RU\n"
+    )
+
+
+def test_edited_settings_stay_and_what_was_answered_is_told_without_the_secret(shell: Shell) -> None:
+    config = shell.etc / "freepbx_bx24.yaml"
+    config.write_text(f"portal:\n  url: {PORTAL}\n", encoding="utf-8")
+    done = configured(shell, f"{ASKS} --client-secret-file -", SECRET)
+    assert done.returncode == 0, done.stderr
+    assert config.read_text(encoding="utf-8") == f"portal:\n  url: {PORTAL}\n"
+    assert f"  client_id: {CLIENT}\n" in done.stderr
+    assert f"url: {PORTAL}" not in done.stderr
+    assert "S3cret" not in done.stderr
+
+
+def test_a_new_secret_alone_leaves_the_settings_as_they_are(shell: Shell) -> None:
+    config = shell.etc / "freepbx_bx24.yaml"
+    config.write_text("# mine\n", encoding="utf-8")
+    done = configured(shell, "--client-secret-file -", SECRET)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert config.read_text(encoding="utf-8") == "# mine\n"
+    assert (shell.etc / "freepbx_bx24.secret").read_text(encoding="utf-8") == f"{SECRET}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "typed", "said"),
+    [
+        (ASKS, "", "need --client-secret-file"),
+        (f"--portal-url {PORTAL} --client-secret-file -", SECRET, "--portal-url goes with --client-id"),
+        (f"--client-id {CLIENT} --client-secret-file -", SECRET, "--client-id goes with --portal-url"),
+        (f"{ASKS} --client-secret-file - --webhook-url {PORTAL}/rest/1/S3cretS3cret/", SECRET, "give one"),
+        (
+            f"--portal-url {PORTAL}/rest/1/S3cretS3cret/ --client-id x --client-secret-file -",
+            SECRET,
+            "without anything",
+        ),
+        (f"--portal-url http://example.bitrix24.ru --client-id {CLIENT} --client-secret-file -", SECRET, "http is for"),
+        (f"--portal-url {PORTAL} --client-id 'a b' --client-secret-file -", SECRET, "allowed: the application's"),
+        (f"{ASKS} --client-secret-file -", "S3cret S3cret", "no client_secret"),
+        (f"{ASKS} --client-secret-file -", "S3cret", "no client_secret"),
+        (f"{ASKS} --client-secret-file -", f"{PORTAL}/rest/1/S3cretS3cret/", "no client_secret"),
+        (f"{ASKS} --client-secret-file -", "", "no client_secret"),
+        (f"{ASKS} --client-secret-file /nowhere", "", "no file /nowhere"),
+        (f"{ASKS} --client-secret-file /dev/null", "", "no file /dev/null"),
+        ("--client-secret-file", "", "needs a value"),
+    ],
+)
+def test_half_an_application_or_a_wrong_one_is_refused_without_telling_it(
+    shell: Shell, options: str, typed: str, said: str
+) -> None:
+    done = configured(shell, options, typed)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert "S3cret" not in done.stdout + done.stderr
+    assert not list(shell.etc.iterdir())
+
+
+def test_what_is_next_is_the_login_until_somebody_has_logged_in(shell: Shell) -> None:
+    machine = 'state=$etc_dir; changes=1; touch "$config" "$secret"; systemd_runs() { true; }'
+    ask = f"{AS_ANYBODY}{machine}; say_what_is_next"
+    assert "sudo bx24 login" in shell.run(ask).stdout
+    (shell.etc / "token.json").touch()
+    assert "bx24 login" not in shell.run(ask).stdout
+
+
+def test_uninstall_keeps_an_edited_secret_until_purge(shell: Shell) -> None:
+    (shell.etc / "freepbx_bx24.secret").write_text("mine\n", encoding="utf-8")
+    keep = 'state=$etc_dir/state; decide_what_stays; remove_file - "$secret"; printf "%s\\n" "${left[@]}"'
+    done = shell.run(f"{AS_ANYBODY}left=(); action=uninstall; {keep}")
+    assert "freepbx_bx24.secret (to remove it as well: --uninstall --purge)" in done.stdout
+    assert (shell.etc / "freepbx_bx24.secret").exists()
+    done = shell.run(f"{AS_ANYBODY}left=(); purge=yes; remember() {{ :; }}; {keep}")
+    assert not (shell.etc / "freepbx_bx24.secret").exists()
+
+
 def fake_python(shell: Shell, name: str, version: str) -> None:
     too_old = int(tuple(map(int, version.split("."))) < (3, 9))
     shell.program(name, f"case $2 in *platform*) echo {version} ;; *version_info*) exit {too_old} ;; esac")

@@ -166,6 +166,35 @@ def test_answers_given_as_options_are_enough(new_machine: Machine) -> None:
         assert "Nothing to change" in new_machine.install(*options).stdout
 
 
+def test_a_local_application_is_installed_with_its_secret_and_goes_whole_with_purge(new_machine: Machine) -> None:
+    new_machine.removed()
+    before = new_machine.tree()
+    options = ("--portal-url", "https://example.bitrix24.ru", "--client-id", "local.1.2", "--client-secret-file", "-")
+    answers = ("--country", "RU", "--default-person", "100")
+    done = new_machine.install(*options, *answers, input="S3cretS3cretS3cret\n")
+    assert done.returncode == 0, done.stderr
+    assert "sudo bx24 login" in done.stdout
+    assert new_machine.text("/etc/freepbx_bx24.secret") == "S3cretS3cretS3cret\n"
+    assert new_machine.owner_and_mode("/etc/freepbx_bx24.secret") == "root:asterisk 640"
+    load = "from freepbx_bx24.settings import load; print(len(load().portal.client_secret), load().portal)"
+    said = new_machine.root.run(["/opt/freepbx-bx24/venv/bin/python3", "-c", load], user="asterisk").stdout
+    assert said.startswith("18 ") and "client_id='local.1.2'" in said
+    status = new_machine.root.run(["bx24", "login", "--status"], check=False)
+    assert status.returncode == 1 and "nobody has logged in yet" in status.stdout
+    assert "S3cret" not in done.stdout + done.stderr + said + new_machine.text("/var/log/freepbx-bx24-install.log")
+    # The same once more, and then nothing: nothing is left to do.
+    for again, typed in ((options, "S3cretS3cretS3cret\n"), ((), None)):
+        assert "Nothing to change" in new_machine.install(*again, input=typed).stdout
+    # A login as root leaves files that the service's user owns; they go with the rest.
+    token = "from freepbx_bx24.bitrix24.token_store import *; TokenStore(Path('/var/lib/freepbx-bx24')).keep(" + (
+        "Tokens('a', 'b', 3600.0, application='c'))"
+    )
+    new_machine.root.run(["/opt/freepbx-bx24/venv/bin/python3", "-c", token], user="asterisk")
+    assert new_machine.owner_and_mode("/var/lib/freepbx-bx24/token.json") == "asterisk:asterisk 600"
+    assert new_machine.install("--uninstall", "--purge").returncode == 0
+    assert not differences(before, new_machine.tree())
+
+
 def test_edited_settings_are_never_overwritten(new_machine: Machine) -> None:
     new_machine.removed()
     new_machine.installed()

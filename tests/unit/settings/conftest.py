@@ -1,4 +1,4 @@
-"""A folder that holds what a correct YAML names: a webhook file, a bundle of certificates."""
+"""A folder that holds what a correct YAML names: a webhook file, a client secret, a bundle of certificates."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import yaml
 from freepbx_bx24.settings import tree
 
 WEBHOOK = "https://example.bitrix24.com/rest/1/0123456789abcdef/"
+
+SECRET = "S3cretS3cretS3cretS3cretS3cretS3cretS3cretS3cretS3"
 
 
 @pytest.fixture(params=[yaml.CSafeLoader, yaml.SafeLoader], ids=["libyaml", "python"])
@@ -23,5 +25,8 @@ def folder(tmp_path: Path) -> Path:
     webhook = tmp_path / "webhook"
     webhook.write_text(WEBHOOK + "\n")
     webhook.chmod(0o640)
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET + "\n")
+    secret.chmod(0o640)
     (tmp_path / "bundle.pem").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
     return tmp_path

@@ -10,13 +10,19 @@ import pytest
 from freepbx_bx24.errors import ConfigurationError
 from freepbx_bx24.settings import document, load
 from freepbx_bx24.settings.options import OPTIONS, SECTIONS
+from tests.support.write_documents import DOCUMENTS, ROOT
 
-ROOT = Path(__file__).parents[3]
-WRITE = (
-    "from pathlib import Path; from freepbx_bx24.settings import document; "
-    "Path('etc/freepbx_bx24.yaml').write_text(document.sample()); "
-    "Path('docs/configuration.md').write_text(document.reference())"
-)
+WEBHOOK = "webhook_file"
+APPLICATION = "(url|client_id|client_secret_file)"
+
+
+def with_way(sample: str, way: str) -> str:
+    """Do what an admin does who has one of the two ways into the portal: delete the # of its options."""
+    return re.sub(rf"^  #({way}: )", r"  \1", sample, flags=re.MULTILINE)
+
+
+def without_way(sample: str, way: str) -> str:
+    return re.sub(rf"^  {way}: .*\n", "", sample, flags=re.MULTILINE)
 
 
 def uncommented(sample: str) -> str:
@@ -29,36 +35,43 @@ def filled(sample: str, folder: Path) -> str:
         if option.placeholder:
             sample = sample.replace(option.placeholder, option.example)
     sample = sample.replace("/etc/freepbx_bx24.webhook", str(folder / "webhook"))
+    sample = sample.replace("/etc/freepbx_bx24.secret", str(folder / "secret"))
     return sample.replace("/etc/ssl/certs/portal-ca.pem", str(folder / "bundle.pem"))
 
 
-@pytest.mark.parametrize(
-    ("file", "text"), [("etc/freepbx_bx24.yaml", document.sample()), ("docs/configuration.md", document.reference())]
-)
-def test_the_file_in_the_tree_is_what_the_table_says(file: str, text: str) -> None:
-    assert (ROOT / file).read_text(encoding="utf-8") == text, f'write it anew: python -c "{WRITE}"'
+@pytest.mark.parametrize("file", DOCUMENTS)
+def test_the_file_in_the_tree_is_what_the_table_says(file: str) -> None:
+    said = (ROOT / file).read_text(encoding="utf-8")
+    assert said == DOCUMENTS[file](), "write it anew: python -m tests.support.write_documents"
 
 
 def test_the_sample_says_what_to_put_at_every_gap(folder: Path) -> None:
     file = folder / "bx24.yaml"
-    file.write_text(document.sample().replace("/etc/freepbx_bx24.webhook", "webhook"))
+    file.write_text(document.sample())
     with pytest.raises(ConfigurationError) as refused:
         load(file)
     gaps = [option for option in OPTIONS if option.placeholder]
-    assert len(refused.value.problems) == len(gaps) == 3
-    for option, line in zip(gaps, refused.value.problems):
+    way, *others = refused.value.problems
+    assert re.search(r":1\d: portal: missing; allowed: url, client_id and client_secret_file, or webhook_file$", way)
+    assert len(others) == len(gaps) == 3
+    for option, line in zip(gaps, others):
         assert f" {option.path}: still the sample's {option.placeholder}; put there: " in line
 
 
-def test_the_sample_loads_once_its_gaps_are_filled(folder: Path) -> None:
+@pytest.mark.parametrize("way", [WEBHOOK, APPLICATION])
+def test_the_sample_loads_once_its_gaps_are_filled(folder: Path, way: str) -> None:
     file = folder / "bx24.yaml"
-    file.write_text(filled(document.sample(), folder))
-    assert load(file).rules.lines == ()
+    file.write_text(filled(with_way(document.sample(), way), folder))
+    settings = load(file)
+    assert settings.rules.lines == ()
+    assert bool(settings.portal.webhook_url) == (way == WEBHOOK)
+    assert bool(settings.portal.client_secret and settings.portal.client_id) == (way == APPLICATION)
 
 
-def test_the_sample_loads_with_every_option_in_use(folder: Path) -> None:
+@pytest.mark.parametrize("other", [WEBHOOK, APPLICATION])
+def test_the_sample_loads_with_every_option_in_use(folder: Path, other: str) -> None:
     file = folder / "bx24.yaml"
-    file.write_text(filled(uncommented(document.sample()), folder))
+    file.write_text(without_way(filled(uncommented(document.sample()), folder), other))
     settings = load(file)
     assert settings.rules.lines[0].name == "Sales"
     assert settings.rules.skip_extensions == ("199", "9XX")
@@ -68,10 +81,11 @@ def test_the_sample_loads_with_every_option_in_use(folder: Path) -> None:
 
 def test_what_the_sample_shows_commented_out_is_the_default_where_there_is_one(folder: Path) -> None:
     file = folder / "bx24.yaml"
-    file.write_text(filled(document.sample(), folder))
+    file.write_text(filled(with_way(document.sample(), WEBHOOK), folder))
     plain = load(file)
-    examples = r"^(area_code|default_line|  ca_bundle):.*|^(lines|skip|people):\n(?: .*\n)*"
-    file.write_text(re.sub(examples, "", filled(uncommented(document.sample()), folder), flags=re.MULTILINE))
+    examples = r"^(area_code|default_line|  ca_bundle|  oauth_url):.*|^(lines|skip|people):\n(?: .*\n)*"
+    everything = without_way(filled(uncommented(document.sample()), folder), APPLICATION)
+    file.write_text(re.sub(examples, "", everything, flags=re.MULTILINE))
     assert load(file) == plain
 
 

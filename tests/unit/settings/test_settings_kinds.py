@@ -14,6 +14,14 @@ TAKEN = [
     (kinds.COUNTRY, {"RU": "RU", "de": "DE", "Kz": "KZ"}),
     (kinds.ANONYMOUS, {"skip": "", "70000000000": "70000000000", "+70000000000": "+70000000000"}),
     (kinds.NUMBER, {"+7800*": "+7800*", " 199 ": "199", "_88003330XX": "_88003330XX", "reception": "reception"}),
+    (
+        kinds.ADDRESS,
+        {
+            "https://a.bitrix24.ru/": "https://a.bitrix24.ru",
+            "https://crm.example.com:8443": "https://crm.example.com:8443",
+            "http://[::1]:80/": "http://[::1]:80",
+        },
+    ),
     (kinds.text(5), {"a b": "a b", " ab ": "ab", "Продi": "Продi"}),
 ]
 REFUSED = [
@@ -23,6 +31,18 @@ REFUSED = [
     (kinds.COUNTRY, ["", "XX", "RUS", "Russia", "7"]),
     (kinds.ANONYMOUS, ["", "Skip", "1 2", "*97", "1234567890123456"]),
     (kinds.NUMBER, ["", " ", "_", "_[", "_8.5", "a\nb", "x" * 81]),
+    (
+        kinds.ADDRESS,
+        ["", "a.bitrix24.ru", "http://a.ru", "https://", "https://a.ru/rest/1/s/", "https://u:p@a.ru", "https://a.ru?b"]
+        + [
+            "https://a.ru:70000",
+            "https://a.ru\n",
+            "ftp://a.ru",
+            "http://127.0.0.1.a.ru",
+            "https://a ru",
+            "https://\u0430.ru",
+        ],
+    ),
     (kinds.text(5), ["", "  ", "abcdef", "a\x1b", "a\nb", "\ud800"]),
 ]
 

@@ -18,6 +18,10 @@ from freepbx_bx24.errors import ConfigurationError
 from freepbx_bx24.policy import LineRules, Rules
 from freepbx_bx24.settings import Settings, configuration_path, load
 
+APPLICATION = (
+    "portal: {url: https://example.bitrix24.ru, client_id: local.0.1, client_secret_file: secret}\n"
+    "country: RU\ndefault_person: 100\npbx_id: pbx-1\n"
+)
 REQUIRED = "portal: {webhook_file: webhook}\ncountry: RU\ndefault_person: 100\npbx_id: pbx-1\n"
 NOBODY = 65534
 
@@ -214,6 +218,54 @@ def test_a_webhook_file_that_everybody_can_reach_is_refused_with_the_command_tha
 def test_the_webhooks_url_is_not_in_the_text_of_the_settings(folder: Path) -> None:
     settings = load(written(folder))
     assert "0123456789abcdef" not in repr(settings) + str(settings) + f"{settings.portal}"
+
+
+def test_a_local_application_is_read_with_its_secret_which_is_never_told(folder: Path) -> None:
+    portal = load(written(folder, APPLICATION)).portal
+    assert (portal.url, portal.client_id) == ("https://example.bitrix24.ru", "local.0.1")
+    assert portal.client_secret == (folder / "secret").read_text().strip()
+    assert (portal.webhook_url, portal.oauth_url, portal.plan) == ("", "", "ordinary")
+    assert "S3cret" not in repr(portal) + str(portal)
+
+
+def test_everything_of_a_local_application_is_read_as_it_was_typed(folder: Path) -> None:
+    shutil.copy(Path(__file__).parent / "passing" / "local-application-with-everything.yaml", folder / "bx24.yaml")
+    portal = load(folder / "bx24.yaml").portal
+    assert (portal.url, portal.client_id) == ("https://[2001:db8::1]:8443", "app.0.1")
+    assert (portal.oauth_url, portal.plan) == ("http://127.0.0.1:8024", "self-hosted")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty"),
+        (b"S3cretS3cret\nS3cretS3cret\n", "more than one line"),
+        (b"S3cret S3cret", "no client_secret"),
+        (b"S3cret", "no client_secret"),
+        (b"S3cretS3cret\x00", "no client_secret"),
+        (b"https://example.bitrix24.com/rest/1/S3cretS3cret/", "no client_secret"),
+        (b"\xff\xfeS3cret", "no client_secret"),
+        (b"S3cret" * 1000, "longer than 2048 bytes"),
+    ],
+)
+def test_a_secret_file_that_holds_something_else_is_refused_without_telling_it(
+    folder: Path, content: bytes, said: str
+) -> None:
+    (folder / "secret").write_bytes(content)
+    (line,) = problems(written(folder, APPLICATION))
+    assert line.startswith(f"{folder}/bx24.yaml:1: portal.client_secret_file: {folder}/secret: ")
+    assert said in line
+    assert "S3cret" not in line
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o642, 0o641])
+def test_a_secret_file_that_everybody_can_reach_is_refused_with_the_command_that_mends_it(
+    folder: Path, mode: int
+) -> None:
+    (folder / "secret").chmod(mode)
+    (line,) = problems(written(folder, APPLICATION))
+    assert "every user of this machine" in line
+    assert line.endswith(f"{folder}/secret && chmod 0640 {folder}/secret")
 
 
 def test_importing_the_settings_loads_neither_phonenumbers_nor_difflib() -> None:
