@@ -23,6 +23,8 @@ HIDDEN = ".token.json"
 LOCK = "token.lock"
 _LARGEST_FILE = 64 * 1024
 _POLL_SECONDS = 0.02
+_LOGIN_WAITS_SECONDS = 60.0  # a renewal that is under way ends before
+_NO_SUCH_THING = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 _FOLDER_HINT = "Check free space, and that the state folder and all in it are the service user's (asterisk)."
 
 
@@ -98,7 +100,7 @@ class TokenStore:
         descriptor = -1
         try:
             descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            os.posix_fallocate(descriptor, 0, 4 * LONGEST_TOKEN)
+            _reserve(descriptor)
         except OSError as error:
             if descriptor >= 0:
                 os.close(descriptor)
@@ -111,9 +113,14 @@ class TokenStore:
             if not room.used:  # what was written may be complete: the next who has the lock decides
                 hidden.unlink(missing_ok=True)
 
+    def prove(self) -> None:
+        """Find out before somebody logs in whether a pair could be kept. :raises PortalUnreachable: it could not."""
+        with self.locked(_LOGIN_WAITS_SECONDS), self.room():
+            pass
+
     def keep(self, tokens: Tokens) -> None:
         """Replace the pair by one that somebody has logged in for. :raises PortalUnreachable: it can't be kept."""
-        with self.locked(10.0), self.room() as room:
+        with self.locked(_LOGIN_WAITS_SECONDS), self.room() as room:
             old = self.read()
             try:
                 room.keep(replace(tokens, serial=(old.serial if old else 0) + 1))
@@ -133,6 +140,14 @@ class TokenStore:
                 hidden.unlink()
         except OSError as error:
             LOG.warning("%s can't be put in place: %s", hidden.name, error.strerror)
+
+
+def _reserve(descriptor: int) -> None:
+    try:
+        os.posix_fallocate(descriptor, 0, 4 * LONGEST_TOKEN)
+    except OSError as error:
+        if error.errno not in _NO_SUCH_THING:  # a file system that can't promise space has to be tried
+            raise
 
 
 def _settle(folder: Path) -> None:

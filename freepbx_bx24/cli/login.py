@@ -110,6 +110,7 @@ def log_in(settings: Settings, store: TokenStore, listen: tuple[str, int]) -> in
     portal = settings.portal
     transport = Transport(portal.ca_bundle)
     oauth = OAuth(transport, Application(portal.client_id, portal.client_secret), portal.url, portal.oauth_url)
+    store.prove()
     answer = _ask_for_code(portal, listen)
     grant = oauth.exchange(answer.code, PORTAL_SECONDS, answer.server)
     tokens = from_grant(grant, oauth.application, None, time.time())

@@ -20,6 +20,7 @@ import pytest
 
 from freepbx_bx24.bitrix24.token_store import TokenStore
 from freepbx_bx24.cli.redirect import Answer, from_query, read_answer
+from freepbx_bx24.sandbox.portal import Portal
 from tests.support.agi_script import REPOSITORY
 from tests.support.oauth_server import CLIENT_ID, CLIENT_SECRET, OAuthServer
 
@@ -164,6 +165,26 @@ def test_the_browser_that_the_portal_sends_on_logs_in(admin, server):
         socket.create_connection(tuple(admin.place.split(":")), timeout=1)
 
 
+def test_a_whole_login_at_the_sandboxs_portal_is_one_address_opened_in_a_browser(admin):
+    with Portal() as portal:
+        portal.application.handler_url = f"http://{admin.place}/"
+        (admin.folder / "secret").write_text(portal.application.client_secret)
+        client_id = portal.application.client_id
+        admin.yaml(
+            f"{{url: '{portal.url}', client_id: {client_id}, client_secret_file: secret, oauth_url: '{portal.url}'}}"
+        )
+        process = admin.login()
+        query = urlencode(address_of(process))
+        with urllib.request.urlopen(f"{portal.url}/oauth/authorize/?{query}", timeout=10) as page:
+            assert "The code has arrived" in page.read().decode()
+        code, out, err = ended(process)
+    assert (code, err) == (0, "")
+    assert "(user 1)" in out
+    assert "Telephony works." in out
+    assert portal.application.client_secret not in out
+    assert admin.tokens.refresh_token not in out
+
+
 def test_an_input_that_ends_leaves_the_listener(admin, server):
     process = admin.login(stdin=subprocess.DEVNULL)
     state = address_of(process)["state"]
@@ -265,6 +286,13 @@ def test_visitors_who_send_nothing_or_too_much_do_not_hold_the_login(admin, serv
         assert b"405" in nonsense.recv(1000)
         assert admin.browse(redirect(server.code(), state))[0] == 200
     assert ended(process)[0] == 0
+
+
+def test_a_folder_that_takes_no_token_is_said_before_anybody_logs_in(admin):
+    (admin.state / "token.lock").mkdir()
+    code, out, err = ended(admin.login())
+    assert (code, "oauth/authorize" in out) == (1, False)
+    assert f"{admin.state}/token.lock: Is a directory" in err
 
 
 def test_rights_that_are_missing_are_told_with_what_they_cost(admin, server):
