@@ -152,11 +152,11 @@ def test_two_hundred_threads_of_eight_processes_make_one_refresh(server, store, 
 
 def test_shortly_before_the_end_nobody_waits_and_the_token_is_renewed_beside(server, store):
     held = log_in(server, store, age=3570)
-    server.delay = 0.3
+    server.delay = 1.0
     running = access(server, store)
     started = time.monotonic()
     assert token_of(running.key(5)) == held.access_token
-    assert time.monotonic() - started < 0.2
+    assert time.monotonic() - started < 0.8
     running.settle(5)
     assert token_of(running.key(5)) == store.read().access_token != held.access_token
     assert server.refreshes == 1
@@ -164,12 +164,12 @@ def test_shortly_before_the_end_nobody_waits_and_the_token_is_renewed_beside(ser
 
 def test_a_caller_whose_time_is_up_leaves_and_the_refresh_goes_on(server, store):
     log_in(server, store, age=4000)
-    server.delay = 0.6
+    server.delay = 1.5
     running = access(server, store)
     started = time.monotonic()
     with pytest.raises(PortalUnreachable) as refused:
         running.key(0.1)
-    assert time.monotonic() - started < 0.4
+    assert time.monotonic() - started < 1.2
     assert refused.value.retryable
     assert not refused.value.ambiguous
     assert token_of(running.key(5)) == store.read().access_token
