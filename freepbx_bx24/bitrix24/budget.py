@@ -1,0 +1,227 @@
+"""One request budget for everything on this machine that talks to the portal: who may send now, who has to wait."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import itertools
+import logging
+import random
+import threading
+import time as clocks
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, Mapping, Sequence
+
+from ..errors import MethodBusy, PortalBusy, PortalError, PortalRefused, PortalWaits
+from . import limits, operating
+from .limits import PLANS, Plan, State, Urgency, Wait
+from .shared_state import SharedState
+
+__all__ = ["PLANS", "Budget", "Plan", "Urgency"]
+
+LOG = logging.getLogger("bx24.budget")
+
+STUCK_SECONDS = 0.25  # a thread that holds our own lock longer hangs in the disk
+LONGEST_NAP = 0.5  # another process may have ended the back-off
+SHORTEST_NAP = 0.001
+FORGOTTEN_AFTER = 70.0  # the portal kills a request after 60 s
+
+
+def boot_clock() -> float:
+    """Return the seconds since the machine was started: the same for all processes, and never set by anybody."""
+    return clocks.clock_gettime(getattr(clocks, "CLOCK_BOOTTIME", clocks.CLOCK_MONOTONIC))
+
+
+@dataclass(order=True)
+class _Waiter:
+    urgency: Urgency
+    number: int
+    methods: tuple[str, ...] = field(compare=False)
+    wait: Wait = field(default=limits.NONE, compare=False)
+    admitted: threading.Event = field(default_factory=threading.Event, compare=False)
+    gone: bool = field(default=False, compare=False)
+
+
+class Budget:
+    """The portal's limits, shared by all processes of this machine; safe to use from every thread.
+
+    A file that can't be had stops no call: this process then counts for itself (see SharedState); so do its other
+    threads while one of them hangs in the disk.
+
+    :param place: the file that they share; None: this process counts for itself alone.
+    :param plan: one of PLANS. :param clock: seconds that run the same for all processes.
+    :param nap: waits for an event or some seconds. :param jitter: a random number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        place: Path | None,
+        plan: Plan,
+        clock: Callable[[], float] = boot_clock,
+        nap: Callable[[threading.Event, float], object] = threading.Event.wait,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._place, self._plan = place, plan
+        self._clock, self._nap, self._jitter = clock, nap, jitter
+        self._lock = threading.Lock()
+        self._waiters: list[_Waiter] = []
+        self._numbers = itertools.count()
+        self._flights: deque[tuple[tuple[str, ...], float]] = deque()
+        self._state = SharedState(place, plan, clock)
+        self._spare = Budget(None, plan, clock, nap, jitter) if place else None
+        self._stuck = False
+
+    def admit(self, methods: Sequence[str], urgency: Urgency, wait_seconds: float) -> None:
+        """Return when one HTTP request that carries these methods may go; it is counted as sent.
+
+        Whoever was admitted says how it ended by exactly one of `answered` and `refused`, with the same methods.
+        Waiters of this process go in order of urgency, then of arrival. Where it is certain that there will be no room
+        in time, it is said at once.
+
+        :param methods: the one method of a single call, or those of all commands of a batch.
+        :raises PortalWaits: there is no room within `wait_seconds`: `blame` says whether it is for these methods or for
+            all, `pause_seconds` when to ask again.
+        """
+        ends = self._clock() + wait_seconds
+        waiter = _Waiter(urgency, next(self._numbers), tuple(methods))
+        try:
+            while self._enter():
+                try:
+                    if self._admits(waiter, ends):
+                        return
+                finally:
+                    self._lock.release()
+                seconds = min(waiter.wait.seconds, ends - self._clock(), LONGEST_NAP)
+                self._nap(waiter.admitted, max(seconds, SHORTEST_NAP))
+        finally:
+            waiter.gone = True
+        if self._spare:
+            self._spare.admit(methods, urgency, ends - self._clock())
+
+    def heard(self, method: str, time: Mapping[str, object]) -> None:
+        """Take in the `time` of a reply to this method (of each command of a batch); it is not trusted."""
+        near = False
+
+        def take_in(state: State) -> bool:
+            nonlocal near
+            near = limits.heard(state, method, time)
+            return True
+
+        self._tell(take_in)
+        if near:
+            LOG.warning(
+                "%s has used %d s of its operating time; the portal stops it at about %d s in ten minutes",
+                *(method, operating.WARN_AT, operating.LIMIT),
+            )
+
+    def refused(self, methods: Sequence[str], error: PortalError) -> None:
+        """Say that the request failed, and how.
+
+        Where the portal had too much, everybody waits, or the methods that it names. An error of the portal's own that
+        means something else is an answer; no answer says nothing of the limits.
+        """
+        sent_at = self._landed(methods)
+        if isinstance(error, MethodBusy):
+
+            def pause(state: State) -> bool:
+                for method in set(methods):
+                    limits.method_refused(state, method, error.pause_seconds)
+                return True
+
+            self._tell(pause)
+        elif isinstance(error, PortalBusy):
+
+            def back_off(state: State) -> bool:
+                limits.refused(state, self._plan, sent_at, error.pause_seconds, self._jitter())
+                return True
+
+            self._tell(back_off)
+            LOG.warning("the portal asks for patience (%s): everything waits", error.code or error.status)
+        elif isinstance(error, PortalRefused):
+            self._portal_answers(sent_at)
+
+    def answered(self, methods: Sequence[str]) -> None:
+        """Say that the portal answered the request."""
+        self._portal_answers(self._landed(methods))
+
+    def _portal_answers(self, sent_at: float) -> None:
+        # Whoever was admitted during a back-off saw it then: where we know of none, this answer can't end one.
+        if self._state.own.refusals or (self._spare and self._spare._state.own.refusals):
+            self._tell(lambda state: limits.answered(state, sent_at))
+
+    def _landed(self, methods: Sequence[str]) -> float:
+        """Take the oldest such request from those under way; return when it was admitted, now where it is not known."""
+        wanted = tuple(methods)
+        for flight in list(self._flights):
+            if flight[0] == wanted:
+                with contextlib.suppress(ValueError):  # another thread took it
+                    self._flights.remove(flight)
+                    return flight[1]
+        return self._clock()
+
+    def _enter(self) -> bool:
+        """Take our lock; False where whoever has it hangs in the disk. Without a file nobody hangs."""
+        if not self._spare:
+            return self._lock.acquire()
+        self._stuck = not self._lock.acquire(timeout=0 if self._stuck else STUCK_SECONDS)
+        return not self._stuck
+
+    def _admits(self, waiter: _Waiter, ends: float) -> bool:
+        """Let in whoever may go; True where this one is among them. Needs our lock.
+
+        :raises PortalWaits: it is not, and there is no time left or none that could help.
+        """
+        if not waiter.admitted.is_set():
+            if waiter not in self._waiters:
+                bisect.insort(self._waiters, waiter)
+            self._state.change(self._serve)
+        if waiter.admitted.is_set():
+            return True
+        left, wait = ends - self._clock(), waiter.wait
+        if left > 0 and not (wait.certain and wait.seconds > left):
+            return False
+        waiter.gone = True  # under the lock: nobody lets it in after this
+        raise _waits(wait)
+
+    def _serve(self, state: State) -> bool:
+        """Let in the waiters that may go, the most urgent first; True where there was one."""
+        while self._flights and self._flights[0][1] < state.at - FORGOTTEN_AFTER:
+            self._flights.popleft()
+        any_went, kept = False, []
+        for waiter in self._waiters:
+            if waiter.gone:
+                continue
+            flying = self._flying() if waiter.urgency is Urgency.BACKLOG else {}
+            waiter.wait = limits.wait(state, self._plan, waiter.methods, waiter.urgency, flying)
+            if waiter.wait.seconds > 0:
+                kept.append(waiter)
+                continue
+            limits.take(state, waiter.urgency, self._plan)
+            self._flights.append((waiter.methods, state.at))
+            waiter.admitted.set()
+            any_went = True
+        self._waiters = kept
+        return any_went
+
+    def _flying(self) -> Mapping[str, int]:
+        return Counter(method.lower() for methods, _ in list(self._flights) for method in methods)
+
+    def _tell(self, change: Callable[[State], bool]) -> None:
+        """Run a change on the state, and wake whoever may go after it."""
+        if not self._enter():
+            if self._spare:
+                self._spare._tell(change)
+            return
+        try:
+            self._state.change(lambda state: change(state) | self._serve(state))
+        finally:
+            self._lock.release()
+
+
+def _waits(wait: Wait) -> PortalWaits:
+    what = f"{wait.method} pauses" if wait.method else "the portal's limits leave no room"
+    error = PortalWaits(f"{what} for {wait.seconds:.1f} s")
+    error.blame, error.pause_seconds = wait.blame, wait.seconds
+    return error
