@@ -29,6 +29,10 @@ class Key:
 class Access(Protocol):
     """A way in: an inbound webhook, or a local application whose tokens expire. Safe to use from every thread."""
 
+    @property
+    def origin(self) -> str:
+        """Where the portal is, as far as that is known without asking anybody: `https://HOST[:PORT]`."""
+
     def key(self, total_seconds: float) -> Key:
         """Return the key for a request; it may be renewed just before it expires, within `total_seconds`.
 
@@ -40,6 +44,9 @@ class Access(Protocol):
 
         :raises LoginNeeded: somebody has to log in again. :raises PortalError: it can't be renewed now.
         """
+
+    def settle(self, longest: float) -> None:
+        """Let a renewal that is under way end before the process does, within `longest` seconds."""
 
 
 class WebhookAccess:
@@ -59,6 +66,11 @@ class WebhookAccess:
             )
         self._key = Key(origin, f"{path['before']}{path['secret']}/", secrets=(path["secret"],))
 
+    @property
+    def origin(self) -> str:
+        """Where the webhook's URL says that the portal is."""
+        return self._key.origin
+
     def key(self, total_seconds: float) -> Key:
         """Return the one key."""
         return self._key
@@ -66,3 +78,6 @@ class WebhookAccess:
     def renewed(self, refused: Key, total_seconds: float) -> Key | None:
         """Return None: a webhook's key can't be renewed."""
         return None
+
+    def settle(self, longest: float) -> None:
+        """Nothing is ever under way."""

@@ -74,6 +74,13 @@ class ApplicationAccess:
     def __repr__(self) -> str:
         return f"ApplicationAccess({self._portal})"
 
+    @property
+    def origin(self) -> str:
+        """Where the portal is, by its tokens where there are some, else as configured."""
+        with self._lock:
+            self._look()
+            return endpoint(self._portal, self._tokens.client_endpoint if self._tokens else "")[0]
+
     def key(self, total_seconds: float) -> Key:
         """Return the key; where the access token has ended, renew it within `total_seconds`.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
-from ..errors import MethodBusy, PortalBroken, PortalError
-from .replies import Result, harmless, refusal, whole_number
+from ..errors import PortalBroken, PortalError
+from .replies import Result, entry_refusal, whole_number
 
 # More commands than that are refused one by one with ERROR_BATCH_LENGTH_EXCEEDED.
 MOST = 50
@@ -42,14 +42,21 @@ def method_of(written: str) -> str:
     return written.partition("?")[0]
 
 
-def answers(commands: Mapping[str, str], result: object, secret: str = "") -> dict[str, Result | PortalError]:
+def parameters(commands: Mapping[str, str]) -> dict[str, object]:
+    """Return the parameters of `batch`: all commands are run, whatever becomes of those before them."""
+    return {"halt": 0, "cmd": dict(commands)}
+
+
+def answers(
+    commands: Mapping[str, str], result: object, secrets: Sequence[str] = ()
+) -> dict[str, Result | PortalError]:
     """Return what a batch's `result` says of each command: its Result, or its error (to be raised by who asked).
 
     A command that no part of the answer speaks of (`halt`, a cut answer) is PortalBroken: it may have been carried out.
-    The errors inside have no HTTP status of their own: the documented one of their code is as good as any.
+    The errors inside have no HTTP status of their own.
 
     :param commands: key -> command, as sent. :param result: the reply's `result`, not trusted.
-    :param secret: is blotted out in the portal's error texts.
+    :param secrets: are blotted out in the portal's error texts.
     """
     parts = _map(result)
     results, refusals = _map(parts.get("result")), _map(parts.get("result_error"))
@@ -57,7 +64,7 @@ def answers(commands: Mapping[str, str], result: object, secret: str = "") -> di
     found: dict[str, Result | PortalError] = {}
     for key, written in commands.items():
         if key in refusals:
-            found[key] = _refused(refusals[key], secret)
+            found[key] = entry_refusal(refusals[key], secrets)
         elif key in results:
             time = times.get(key)
             found[key] = Result(
@@ -107,17 +114,3 @@ def _map(value: object) -> Mapping[str, Any]:
     if isinstance(value, list):
         return {str(index): item for index, item in enumerate(value[:MOST])}
     return value if isinstance(value, dict) else {}
-
-
-def _refused(said: object, secret: str) -> PortalError:
-    if not isinstance(said, dict) or "error" not in said:
-        return PortalBroken("the portal refused one command of a batch, and its answer does not say why")
-    code, description = (
-        text if isinstance(text, str) else "" for text in map(said.get, ("error", "error_description"))
-    )
-    if secret:
-        code, description = code.replace(secret, "***"), description.replace(secret, "***")
-    code, description = harmless(code, 60), harmless(description)
-    if code.lower() == "operation_time_limit":
-        return MethodBusy(code, description, 429)
-    return refusal(code, description, 400)

@@ -12,11 +12,12 @@ import time as clocks
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Mapping, Sequence
+from typing import Callable, Iterable, Mapping, Sequence
 
-from ..errors import MethodBusy, PortalBusy, PortalError, PortalRefused, PortalWaits
+from ..errors import METHOD, MethodBusy, PortalBusy, PortalError, PortalRefused, PortalWaits
 from . import limits, operating
 from .limits import PLANS, Plan, State, Urgency, Wait
+from .replies import Result
 from .shared_state import SharedState
 
 __all__ = ["PLANS", "Budget", "Plan", "Urgency"]
@@ -145,6 +146,20 @@ class Budget:
     def answered(self, methods: Sequence[str]) -> None:
         """Say that the portal answered the request."""
         self._portal_answers(self._landed(methods))
+
+    def heard_all(self, answers: Iterable[tuple[str, object]]) -> None:
+        """Take in what the commands of an answered batch say: (method, its Result or its error) each.
+
+        What several of them say of the same limit is one refusal.
+        """
+        busy: dict[str, tuple[str, PortalBusy]] = {}
+        for method, answer in answers:
+            if isinstance(answer, Result):
+                self.heard(method, answer.time)
+            elif isinstance(answer, PortalBusy):
+                busy[method if answer.blame == METHOD else ""] = (method, answer)
+        for method, error in busy.values():
+            self.refused([method], error)
 
     def _portal_answers(self, sent_at: float) -> None:
         # Whoever was admitted during a back-off saw it then: where we know of none, this answer can't end one.

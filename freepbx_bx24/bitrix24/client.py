@@ -2,82 +2,49 @@
 
 from __future__ import annotations
 
-import http.client
-import ipaddress
 import json
 import re
-import socket
+import time
 from types import TracebackType
-from typing import Mapping
-from urllib.parse import SplitResult, urlsplit
+from typing import Mapping, Sequence
 
-import requests
-import urllib3
+from ..errors import PortalBroken, PortalError, TokenExpired
+from . import batch
+from .access import Access, Key, WebhookAccess
+from .budget import PLANS, Budget, Urgency
+from .moves import Moves
+from .replies import Result, read
+from .together import Together
+from .transport import HttpReply, Transport, origin_of, split
 
-from .. import __version__
-from ..errors import ConfigurationError, PortalBroken, PortalError, PortalTimeout, PortalUnreachable
-from .connections import Deadline, WatchedAdapter
-from .replies import Result, harmless, read
+__all__ = ["Client", "Result", "Urgency", "webhook_client"]
 
-__all__ = ["Client", "Result"]
-
-LARGEST_REPLY = 4 * 1024 * 1024
 _MOST_MOVES = 2
-
-_WEBHOOK_PATH = re.compile(r"(?P<before>(?:/[\w.~-]+)*/rest/[0-9]+/)(?P<secret>[\w.~-]+)/?", re.ASCII)
-_HOST = re.compile(r"[\w.:-]+", re.ASCII)
 _METHOD = re.compile(r"[a-z0-9_.]+", re.ASCII | re.IGNORECASE)
-
-_HEADERS = {
-    "User-Agent": f"freepbx_bx24/{__version__}",
-    "Content-Type": "application/json",
-    "Accept": "application/json",
-    # Replies are small; and what is not packed can't be a bomb.
-    "Accept-Encoding": "identity",
-}
-
-# What requests and the layers below it raise. RuntimeError: the system gives no thread for the timer.
-_FAILURES = (
-    requests.RequestException,
-    urllib3.exceptions.HTTPError,
-    http.client.HTTPException,
-    OSError,
-    ValueError,
-    RuntimeError,
-)
-_TIMEOUTS = (requests.Timeout, urllib3.exceptions.TimeoutError, socket.timeout, TimeoutError)
+_HEADERS = {"Content-Type": "application/json"}
+_RENAMED = "If the portal was renamed, write its new address into the settings, or make a new webhook under it."
 
 
 class Client:
-    """The portal behind an inbound webhook. All its methods may be called from any thread.
+    """The portal. All its methods may be called from any thread.
 
-    :param webhook_url: `https://HOST/rest/USER/SECRET/`; plain http on loopback only.
-    :param ca_bundle: path of a file of trusted certificates, instead of those that come with requests.
-    :param connect_seconds: longest time for the TCP connection to one address of the host.
-    :raises ConfigurationError: the URL is no webhook's URL, or the file can't be used. It never shows the URL.
+    Nothing is tried twice, with one exception: a request that was refused for an expired token, and so was not carried
+    out, goes once more with a new one. A renamed portal answers with a redirect, which carries nothing out: the same
+    request then goes to the new host, which is remembered.
+
+    :param access: the way in. :param transport: the connections; closed with the client.
+    :param budget: what may be sent when, shared with everything else on this host; without one there is no limit.
+    :param moves: where renamed portals are.
     """
 
-    def __init__(self, webhook_url: str, ca_bundle: str = "", connect_seconds: float = 3.0) -> None:
-        address = _split(webhook_url.strip())
-        path = _WEBHOOK_PATH.fullmatch(address.path)
-        origin = _origin(address)
-        if not path or not origin or address.query or address.fragment or address.username is not None:
-            raise ConfigurationError(
-                ["the webhook URL must look like https://example.bitrix24.com/rest/1/SECRET/ (http on loopback only)"]
-            )
-        self._origin = origin
-        self._secret = path["secret"]
-        self._path = f"{path['before']}{path['secret']}/"
-        self._connect_seconds = connect_seconds
-        try:
-            self._adapter = WatchedAdapter(ca_bundle, tls=origin.startswith("https:"))
-        except OSError:
-            raise ConfigurationError(
-                [f"portal.ca_bundle: {harmless(ca_bundle)} can't be read or holds no certificate"]
-            ) from None
-
-    def __repr__(self) -> str:
-        return f"Client({self._origin})"
+    def __init__(
+        self, access: Access, transport: Transport, *, budget: Budget | None = None, moves: Moves | None = None
+    ) -> None:
+        self._access = access
+        self._transport = transport
+        self._budget = budget or Budget(None, PLANS["self-hosted"])
+        self._moves = moves or Moves()
+        self._together = Together(self._send_register, self._send_registers, self._budget)
 
     def __enter__(self) -> Client:
         return self
@@ -89,93 +56,155 @@ class Client:
 
     @property
     def origin(self) -> str:
-        """Where the portal is now, as `https://HOST[:PORT]`: it changes when a renamed portal sends us on."""
-        return self._origin
+        """Where the portal is, as `https://HOST[:PORT]`: it changes when a renamed portal sends us on."""
+        return self._moves.current(self._access.origin)
+
+    def settle(self, longest: float) -> None:
+        """Before the process ends: let the answer to a token's renewal arrive, within `longest` seconds."""
+        self._access.settle(longest)
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._adapter.close()
+        self._transport.close()
 
-    def call(self, method: str, params: Mapping[str, object], *, total_seconds: float) -> Result:
-        """Return the portal's answer to one method; never tries anything twice.
-
-        A renamed portal answers with a redirect, which carries nothing out: the same request then goes to the new
-        host, which is kept for as long as the process lives.
+    def call(
+        self,
+        method: str,
+        params: Mapping[str, object],
+        *,
+        total_seconds: float,
+        urgency: Urgency = Urgency.REGISTER,
+        wait_seconds: float | None = None,
+    ) -> Result:
+        """Return the portal's answer to one method.
 
         :param method: as in the portal's REST documentation, for instance `telephony.externalCall.register`.
         :param params: the method's parameters, of JSON's types.
-        :param total_seconds: the whole time that this may take; only a hanging name resolution can take longer.
+        :param total_seconds: the whole time that this may take, waiting for a token and for the request budget
+            included; only a hanging name resolution can take longer.
+        :param urgency: who goes first where the portal's limits do not let everybody go.
+        :param wait_seconds: the part of the whole time that may be spent on waiting for the budget; None: all of it.
+        :raises PortalWaits: the limits left no room in that time, nothing was sent.
         :raises PortalUnreachable: nothing was sent. :raises PortalTimeout: no whole answer came in time.
         :raises PortalBroken: what came is no answer. :raises PortalRefused: (and below) the portal's own errors.
         """
-        if not _METHOD.fullmatch(method):
-            raise ValueError("this is no name of a method")
-        body = json.dumps(params, allow_nan=False).encode()
-        if total_seconds <= 0:
-            raise PortalUnreachable("no time was left to ask the portal")
-        deadline = Deadline(total_seconds, self._connect_seconds)
-        try:
-            with deadline:
-                status, reply = self._post(f"{self._path}{method}.json", body, deadline)
-        except _FAILURES as failure:
-            error = _explained(failure, deadline, total_seconds)
-        else:
-            return read(status, reply, (self._secret,))
-        # Outside of the handler: the library's exceptions hold the URL, and must not even be this one's context.
-        raise error
+        result, _ = self._counted(method, params, (method,), total_seconds, urgency, wait_seconds)
+        self._budget.heard(method, result.time)
+        return result
 
-    def _post(self, path: str, body: bytes, deadline: Deadline) -> tuple[int, bytes]:
-        origin = self._origin
+    def batch(
+        self,
+        commands: Mapping[str, str],
+        *,
+        total_seconds: float,
+        urgency: Urgency = Urgency.BACKLOG,
+        wait_seconds: float | None = None,
+    ) -> dict[str, Result | PortalError]:
+        """Send up to fifty commands (of `batch.command`) as one request; return for each key its result or its error.
+
+        The other parameters are those of `call`.
+
+        :raises PortalError: where the request as a whole fails: then none has an answer.
+        """
+        methods = tuple(map(batch.method_of, commands.values()))
+        parameters = batch.parameters(commands)
+        result, key = self._counted(batch.METHOD, parameters, methods, total_seconds, urgency, wait_seconds)
+        answers = batch.answers(commands, result.result, key.secrets)
+        self._budget.heard_all(zip(methods, answers.values()))
+        return answers
+
+    def ask(
+        self,
+        method: str,
+        params: Mapping[str, object],
+        *,
+        total_seconds: float,
+        patience_seconds: float | None = None,
+    ) -> Result:
+        """Return the portal's answer to a method that a caller waits for.
+
+        As `call` at the highest urgency; those who find no room of their own soon go together, as one request.
+
+        :param patience_seconds: how long the caller waits; the answer is of use even after that.
+        """
+        _check_name(method)
+        self._access.key(total_seconds)  # without one nobody needs to wait for room
+        return self._together.ask(method, params, total_seconds, patience_seconds)
+
+    def _counted(
+        self,
+        method: str,
+        params: Mapping[str, object],
+        methods: Sequence[str],
+        seconds: float,
+        urgency: Urgency,
+        wait_seconds: float | None,
+    ) -> tuple[Result, Key]:
+        """Ask when the budget allows, and tell it how that ended."""
+        _check_name(method)
+        ends = time.monotonic() + seconds
+        self._access.key(seconds)  # without one nobody needs to wait for room
+        left = ends - time.monotonic()
+        self._budget.admit(methods, urgency, left if wait_seconds is None else min(left, wait_seconds))
+        try:
+            answer = self._send(method, params, methods, ends, urgency)
+        except PortalError as error:
+            self._budget.refused(methods, error)
+            raise
+        self._budget.answered(methods)
+        return answer
+
+    def _send_register(self, method: str, params: Mapping[str, object], seconds: float) -> Result:
+        return self._send(method, params, (method,), time.monotonic() + seconds, Urgency.REGISTER)[0]
+
+    def _send_registers(self, commands: Mapping[str, str], seconds: float) -> Mapping[str, Result | PortalError]:
+        methods, ends = tuple(map(batch.method_of, commands.values())), time.monotonic() + seconds
+        result, key = self._send(batch.METHOD, batch.parameters(commands), methods, ends, Urgency.REGISTER)
+        return batch.answers(commands, result.result, key.secrets)
+
+    def _send(
+        self, method: str, params: Mapping[str, object], methods: Sequence[str], ends: float, urgency: Urgency
+    ) -> tuple[Result, Key]:
+        """One admitted request, and a second one where the first had an expired token."""
+        key = self._access.key(ends - time.monotonic())
+        try:
+            return self._post(key, method, params, ends), key
+        except TokenExpired as expired:
+            other = self._access.renewed(key, ends - time.monotonic())
+            if other is None:
+                raise
+            self._budget.refused(methods, expired)
+        self._budget.admit(methods, urgency, ends - time.monotonic())
+        return self._post(other, method, params, ends), other
+
+    def _post(self, key: Key, method: str, params: Mapping[str, object], ends: float) -> Result:
+        body = json.dumps({**params, **key.parameters}, allow_nan=False).encode()
+        reply = self._exchange(key, f"{key.path}{method}.json", body, ends)
+        return read(reply.status, reply.body, key.secrets, reply.headers)
+
+    def _exchange(self, key: Key, path: str, body: bytes, ends: float) -> HttpReply:
+        asked = origin = self._moves.current(key.origin)
         for moves in range(_MOST_MOVES + 1):
-            deadline.sent = False
-            request = requests.Request("POST", origin + path, headers=_HEADERS, data=body).prepare()
-            left = deadline.seconds_left()
-            response = self._adapter.send(request, stream=True, timeout=(left, left), verify=True)
-            try:
-                if 300 <= response.status_code < 400:
-                    origin = _moved(origin, path, response.headers.get("Location", ""))
-                    continue
-                reply = _body(response)
-            finally:
-                response.close()
-            if deadline.expired:
-                # A body without a length ends where the connection ends, and it was us who ended that.
-                raise TimeoutError
-            if moves:
-                self._origin = origin
-            return response.status_code, reply
+            reply = self._transport.exchange("POST", origin + path, ends - time.monotonic(), body, _HEADERS)
+            if not 300 <= reply.status < 400:
+                if moves:
+                    self._moves.remember(asked, origin)
+                return reply
+            origin = _moved(origin, path, reply.headers.get("location", ""))
         raise PortalBroken("the portal redirects from host to host", _RENAMED)
 
 
-_RENAMED = "If the portal was renamed, make a new webhook under its new name."
+def _check_name(method: str) -> None:
+    if not _METHOD.fullmatch(method):
+        raise ValueError("this is no name of a method")
 
 
-def _split(url: str) -> SplitResult:
-    """Return a URL's parts; those of an empty one where it can't be read."""
-    nothing = SplitResult("", "", "", "", "")
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 (raises where the port is no number)
-    except ValueError:
-        return nothing
-    # urlsplit silently takes line ends and tabs out.
-    return parts if url.isprintable() else nothing
+def webhook_client(webhook_url: str, ca_bundle: str = "", connect_seconds: float = 3.0) -> Client:
+    """Return a client of the portal behind an inbound webhook, with a budget of its own that has no limits.
 
-
-def _origin(address: SplitResult) -> str:
-    """Return `SCHEME://HOST[:PORT]` where the scheme may be used for the host, else ""."""
-    host = address.hostname or ""
-    if not _HOST.fullmatch(host) or not (address.scheme == "https" or (address.scheme == "http" and _loopback(host))):
-        return ""
-    name = f"[{host}]" if ":" in host else host
-    return f"{address.scheme}://{name}:{address.port}" if address.port else f"{address.scheme}://{name}"
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    :raises ConfigurationError: the URL is no webhook's URL, or the file can't be used. It never shows the URL.
+    """
+    return Client(WebhookAccess(webhook_url), Transport(ca_bundle, connect_seconds))
 
 
 def _moved(origin: str, path: str, location: str) -> str:
@@ -183,27 +212,9 @@ def _moved(origin: str, path: str, location: str) -> str:
 
     Only a redirect to the same path is a renamed portal's; one to a page for people must not be given the secret.
     """
-    address = _split(location)
-    new = _origin(address)
+    address = split(location)
+    new = origin_of(address)
     same_scheme = new.startswith(origin.partition(":")[0] + ":")
     if not same_scheme or new == origin or address.path.rstrip("/") != path:
         raise PortalBroken("the portal redirects to something that is no portal", _RENAMED)
     return new
-
-
-def _body(response: requests.Response) -> bytes:
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise PortalBroken("the portal's answer is packed, which nobody asked for")
-    body: bytes = response.raw.read(LARGEST_REPLY + 1, decode_content=False)
-    if len(body) > LARGEST_REPLY:
-        raise PortalBroken(f"the portal's answer is larger than {LARGEST_REPLY} bytes")
-    return body
-
-
-def _explained(failure: BaseException, deadline: Deadline, total_seconds: float) -> PortalError:
-    if not deadline.sent:
-        return PortalUnreachable(*deadline.problem)
-    # A socket's own timeout can be a moment ahead of the timer, and older urllib3 hides it in another exception.
-    if deadline.expired or isinstance(failure, _TIMEOUTS) or deadline.seconds_left() < 0.01:
-        return PortalTimeout(f"the portal gave no whole answer within {total_seconds:.1f} s")
-    return PortalBroken("the connection to the portal broke before a whole answer had come")

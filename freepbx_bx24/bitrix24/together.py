@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Callable, Mapping, Sequence
 
-from ..errors import METHOD, PortalBroken, PortalBusy, PortalError, PortalTimeout, PortalWaits
+from ..errors import METHOD, PortalBroken, PortalError, PortalTimeout, PortalWaits
 from .batch import command
 from .budget import Budget, Urgency
 from .replies import Result
@@ -30,6 +30,7 @@ class _Member:
     command: str
     parameters: Mapping[str, object]
     ends: float
+    patience_ends: float
     woken: threading.Event = field(default_factory=threading.Event)
     taken: bool = False
     answer: Result | PortalError | None = None
@@ -51,14 +52,18 @@ class Together:
         self._group: list[_Member] = []  # in order of arrival
         self._leader: _Member | None = None  # the one of the group that waits for the slot
 
-    def ask(self, method: str, parameters: Mapping[str, object], total_seconds: float) -> Result:
+    def ask(
+        self, method: str, parameters: Mapping[str, object], total_seconds: float, patience_seconds: float | None = None
+    ) -> Result:
         """Return the portal's answer, by a request of its own or as part of a batch.
 
         :param total_seconds: for waiting and asking together.
+        :param patience_seconds: after so long the answer is of less use; batches are made small enough for that.
         :raises PortalWaits: no room in time; nothing was sent. :raises PortalTimeout: it was sent, but no answer came.
         :raises PortalError: as the portal's client raises them.
         """
-        ends = time.monotonic() + total_seconds
+        began = time.monotonic()
+        ends = began + total_seconds
         try:
             self._budget.admit([method], Urgency.REGISTER, min(ALONE_SECONDS, total_seconds))
         except PortalWaits as wait:
@@ -66,7 +71,8 @@ class Together:
                 raise
         else:
             return self._alone(method, parameters, ends)
-        return self._with_others(_Member(method, command(method, parameters), parameters, ends))
+        patience_ends = ends if patience_seconds is None else min(ends, began + patience_seconds)
+        return self._with_others(_Member(method, command(method, parameters), parameters, ends, patience_ends))
 
     def _alone(self, method: str, parameters: Mapping[str, object], ends: float) -> Result:
         try:
@@ -127,7 +133,7 @@ class Together:
         with self._lock:
             now = time.monotonic()
             taken = [member for member in self._group if member.ends > now]
-            patience = max((member.ends for member in taken), default=now) - now
+            patience = max((member.patience_ends for member in taken), default=now) - now
             taken = taken[: self._sizer.fits([member.method for member in taken], patience)]
             for member in taken:
                 member.taken = True
@@ -178,14 +184,7 @@ class Together:
         self._budget.answered(admitted)
         answers = [member.answer for member in taken]
         self._sizer.answered(methods, [one.time if isinstance(one, Result) else {} for one in answers], seconds)
-        busy: dict[str, tuple[str, PortalBusy]] = {}  # one refusal, however many commands tell of it
-        for method, answer in zip(methods, answers):
-            if isinstance(answer, Result):
-                self._budget.heard(method, answer.time)
-            elif isinstance(answer, PortalBusy):
-                busy[method if answer.blame == METHOD else ""] = method, answer
-        for method, refusal in busy.values():
-            self._budget.refused([method], refusal)
+        self._budget.heard_all(zip(methods, answers))
 
 
 def _copy(error: PortalError) -> PortalError:

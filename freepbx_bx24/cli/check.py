@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Iterator
 
-from ..bitrix24.client import Client
 from ..bitrix24.directory import Directory
+from ..bitrix24.portal import open_portal
 from ..call import Person
 from ..errors import Bx24Error, ConfigurationError, PortalError
 from ..pbx.console import console
-from ..service.serve import run_directory
+from ..service.serve import run_directory, state_directory
 from ..service.server import PING
 from ..settings import Settings, load
 from .user import become_service_user
@@ -77,7 +77,7 @@ def portal(settings: Settings) -> Iterator[Finding]:
     """The portal answers, lets us use telephony, and knows everybody whom the configuration names."""
     rules = settings.rules
     try:
-        client = Client(settings.portal.webhook_url, settings.portal.ca_bundle)
+        client = open_portal(settings.portal, state_directory())
         directory = Directory()
         directory.load_lines(client, total_seconds=PORTAL_SECONDS)  # the same right that register needs
         yield Finding("portal", True, f"{client.origin} answers and allows telephony")

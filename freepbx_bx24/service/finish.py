@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from datetime import datetime
 
+from ..bitrix24.client import Urgency
 from ..call import INBOUND, Outcome, Registration
 from ..errors import JournalError, PortalError
 from ..journal.records import Entry, Registered
@@ -78,10 +79,11 @@ def _write(journal: Journal, entry: Entry, outcome: Outcome) -> None:
 
 def _register_and_finish(runtime: Runtime, entry: Entry, outcome: Outcome) -> None:
     try:
+        ask, seconds = portal_calls.asking(runtime.client, Urgency.FINISH), runtime.request_seconds
         registered = entry.registered or portal_calls.register(
-            runtime.client, runtime.directory, replace(entry.registration, show=False), runtime.request_seconds
+            ask, runtime.directory, replace(entry.registration, show=False), seconds
         )
-        portal_calls.finish(runtime.client, runtime.directory, registered, outcome, runtime.request_seconds)
+        portal_calls.finish(ask, runtime.directory, registered, outcome, seconds)
         LOG.info("%s: finished, past the journal", entry.uniqueid)
     except PortalError as error:
         LOG.error("%s: lost for the CRM: the disk refused it and the portal too: %s", entry.uniqueid, error)

@@ -1,35 +1,32 @@
-"""What a call needs of the portal, as whole steps: register for the first person it knows, finish and settle."""
+"""What one call needs of the portal at once, as whole steps: register for the first person it knows, finish, settle."""
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import Callable, TypeVar
+from typing import Callable, Mapping, TypeVar
 
-from ..bitrix24 import telephony
-from ..bitrix24.client import Client
+from ..bitrix24 import statistic, telephony
+from ..bitrix24.client import Client, Result, Urgency
 from ..bitrix24.directory import Directory
 from ..call import Outcome, Person, Registration
 from ..errors import CallNotFound, PersonUnknown, PortalError
 from ..journal.records import Registered
+from .people import candidates
 
 LOG = logging.getLogger("bx24.portal")
 Answer = TypeVar("Answer")
+Ask = Callable[[str, Mapping[str, object], float], Result]  # method, parameters, seconds
 
 
-def candidates(people: tuple[Person, ...], directory: Directory) -> list[tuple[int, str]]:
-    """(user id, internal number) pairs to try in order; with a loaded directory only people it knows.
+def asking(client: Client, urgency: Urgency) -> Ask:
+    """Ask a portal's client at one urgency."""
+    return lambda method, parameters, seconds: client.call(method, parameters, total_seconds=seconds, urgency=urgency)
 
-    Without one (it was never read) the portal is asked by internal number.
-    """
-    found = []
-    for person in people:
-        user_id = person.user_id or directory.user_id(person)
-        if user_id or not directory.loaded:
-            found.append((user_id, "" if user_id else person.extension))
-    if not found:
-        found = [(person.user_id, "" if person.user_id else person.extension) for person in people]
-    return found
+
+def asking_with_others(client: Client) -> Ask:
+    """Ask for somebody who waits: where the portal's limits leave no room for each, those who wait go together."""
+    return lambda method, parameters, seconds: client.ask(method, parameters, total_seconds=seconds)
 
 
 def for_someone(
@@ -50,7 +47,7 @@ def for_someone(
     return ask(*tries[-1], ends - time.monotonic())
 
 
-def register(client: Client, directory: Directory, registration: Registration, total_seconds: float) -> Registered:
+def register(ask_portal: Ask, directory: Directory, registration: Registration, total_seconds: float) -> Registered:
     """Register a call; a repeat with the same registration gives the same CALL_ID while the call is open.
 
     :raises PortalError: where the portal can't be asked or refuses.
@@ -58,7 +55,7 @@ def register(client: Client, directory: Directory, registration: Registration, t
 
     def ask(user_id: int, inner: str, seconds: float) -> Registered:
         parameters = telephony.register_parameters(registration, user_id, inner)
-        reply = client.call(telephony.REGISTER, parameters, total_seconds=seconds)
+        reply = ask_portal(telephony.REGISTER, parameters, seconds)
         answer = telephony.parse_registered(reply.result)
         if answer.lead_error:
             LOG.info("%s: registered, but no lead was made: %s", registration.uniqueid, answer.lead_error)
@@ -68,7 +65,7 @@ def register(client: Client, directory: Directory, registration: Registration, t
 
 
 def finish(
-    client: Client, directory: Directory, registered: Registered, outcome: Outcome, total_seconds: float
+    ask_portal: Ask, directory: Directory, registered: Registered, outcome: Outcome, total_seconds: float
 ) -> None:
     """Finish a call, and take the card away from the person it was registered for where another one talked.
 
@@ -81,37 +78,29 @@ def finish(
             hide = telephony.card_parameters(registered.call_id, [registered.user_id])
             began = time.monotonic()
             try:  # finish closes the card of its own USER_ID only
-                client.call(telephony.HIDE, hide, total_seconds=seconds / 2)
+                ask_portal(telephony.HIDE, hide, seconds / 2)
             except PortalError as error:
                 LOG.info("a card could not be closed: %s", error)
             seconds -= time.monotonic() - began
         parameters = telephony.finish_parameters(registered.call_id, user_id, inner, outcome)
-        answer = telephony.parse_finished(client.call(telephony.FINISH, parameters, total_seconds=seconds).result)
+        answer = telephony.parse_finished(ask_portal(telephony.FINISH, parameters, seconds).result)
         if answer.problem:  # such as: no CRM record, so no activity; the call is finished all the same
             LOG.info("%s: finished, but: %s", outcome.uniqueid, answer.problem)
 
     for_someone(outcome.people, directory, total_seconds, ask)
 
 
-def finished_already(client: Client, call_id: str, total_seconds: float) -> bool:
-    """Whether the portal's statistics have the call: an answer of an earlier finish was lost on its way.
-
-    :raises PortalError: where the portal can't be asked or refuses.
-    """
-    reply = client.call("voximplant.statistic.get", {"FILTER": {"CALL_ID": call_id}}, total_seconds=total_seconds)
-    rows = reply.result if isinstance(reply.result, list) else []
-    return any(isinstance(row, dict) and row.get("CALL_ID") == call_id for row in rows)
-
-
 def finish_and_settle(
-    client: Client, directory: Directory, registered: Registered, outcome: Outcome, total_seconds: float
+    ask_portal: Ask, directory: Directory, registered: Registered, outcome: Outcome, total_seconds: float
 ) -> bool:
     """Finish a call; True where the portal knows its end, False where it lost the call and wants it registered anew.
 
     :raises PortalError: where the portal can't be asked or refuses.
     """
     try:
-        finish(client, directory, registered, outcome, total_seconds)
-    except CallNotFound:
-        return finished_already(client, registered.call_id, total_seconds)
+        finish(ask_portal, directory, registered, outcome, total_seconds)
+    except CallNotFound:  # the answer of an earlier finish may have been lost on its way
+        call_ids = [registered.call_id]
+        reply = ask_portal(statistic.METHOD, statistic.by_call_id(call_ids), total_seconds)
+        return bool(statistic.finished_calls(reply.result, call_ids))
     return True

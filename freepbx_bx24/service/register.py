@@ -8,12 +8,13 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 
 from ..call import Person, Registration
-from ..errors import ChannelError, PortalError
+from ..errors import GIVE_UP, PORTAL, ChannelError, PortalError
 from ..journal.records import Entry, Registered
 from ..pbx import frame as frames
 from ..pbx.agi import Conversation, harmless
 from ..policy import Skip, decide_registration
 from . import outputs, portal_calls
+from .people import resolved
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.register")
@@ -30,6 +31,7 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
         LOG.info("%s: left out: %s", frame.uniqueid, decision.why)
         _tell(conversation, frame, outputs.SKIPPED, decision.why)
         return
+    decision = resolved(decision, runtime.directory)
     now = time.time()
     # Not due before the live attempt has had its time: the delivery must not do the same beside it.
     runtime.write(lambda journal: journal.begin(decision, now + runtime.request_seconds + 5)).add_done_callback(
@@ -49,9 +51,10 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
         _count_failure(runtime)
         _tell(conversation, frame, outputs.PENDING, "the portal did not answer in time: registered later")
     except PortalError as error:
-        if error.retryable:  # a portal that refuses one call at once costs nobody time
+        if error.retryable and error.blame == PORTAL:  # a portal that refuses one call at once costs nobody time
             _count_failure(runtime)
-        status = outputs.PENDING if error.retryable else outputs.FAILED
+        # What waits for the portal, or for a person who lets us in, is registered later; what it refuses is not.
+        status = outputs.FAILED if error.remedy == GIVE_UP else outputs.PENDING
         _tell(conversation, frame, status, harmless(error.message))
     else:
         if runtime.breaker.answered():
@@ -70,7 +73,8 @@ def _attempt(runtime: Runtime, registration: Registration) -> Registered:
     """One live request; its answer is kept whether or not somebody still waits for it."""
     uniqueid = registration.uniqueid
     try:
-        registered = portal_calls.register(runtime.client, runtime.directory, registration, runtime.request_seconds)
+        ask = portal_calls.asking_with_others(runtime.client)
+        registered = portal_calls.register(ask, runtime.directory, registration, runtime.request_seconds)
     except PortalError as error:
         LOG.warning("%s: register failed: %s", uniqueid, error)
         retry_later(runtime, uniqueid, error.message)

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Callable, TypeVar
 
-from ..bitrix24.client import Client
+from ..bitrix24.portal import open_portal
 from ..errors import JournalError
 from ..journal.records import Entry
 from ..journal.store import Journal
@@ -64,7 +64,7 @@ class Runtime:
 
         :raises ConfigurationError: where the portal can't be spoken to like that; what was in force stays.
         """
-        self.client = Client(settings.portal.webhook_url, settings.portal.ca_bundle)
+        self.client = open_portal(settings.portal, self.state)
         self.settings = settings
         self.directory.belong_to(self.client.origin)
         self.directory_wanted.set()

@@ -11,10 +11,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from ..bitrix24.client import Client
+from ..bitrix24.client import Client, Urgency
 from ..bitrix24.directory import Directory
+from ..bitrix24.portal import open_portal
 from ..call import Registration
-from ..errors import Bx24Error, ChannelError, ConfigurationError, PortalError
+from ..errors import GIVE_UP, Bx24Error, ChannelError, ConfigurationError, PortalError
 from ..journal import records
 from ..journal.records import Entry, Registered
 from ..journal.store import intake_files
@@ -26,6 +27,7 @@ from ..settings import Settings, load
 from . import directory_file, outputs, portal_calls
 from .finish import rebuilt_registration
 from .intake import FRAME, RESULT
+from .people import resolved
 from .runtime import request_seconds
 
 LOG = logging.getLogger("bx24.standalone")
@@ -128,10 +130,12 @@ def _register(frame: frames.Frame, data: bytes, conversation: Conversation) -> N
         outputs.tell(conversation, outputs.SKIPPED, decision.why)
         return
     try:
-        registered = portal_calls.register(client, directory, decision, request_seconds())
+        ask = portal_calls.asking(client, Urgency.REGISTER)
+        registered = portal_calls.register(ask, directory, resolved(decision, directory), request_seconds())
     except PortalError as error:
         LOG.warning("%s: register failed: %s", frame.uniqueid, error)
-        _tell(conversation, outputs.PENDING if error.retryable else outputs.FAILED, harmless(error.message), None)
+        status = outputs.FAILED if error.remedy == GIVE_UP else outputs.PENDING
+        _tell(conversation, status, harmless(error.message), None)
         return
     LOG.info("%s: registered as %s without the service", frame.uniqueid, registered.call_id)
     note.result(Entry(decision, registered))
@@ -155,10 +159,11 @@ def _finish(frame: frames.Frame, data: bytes, conversation: Conversation) -> Non
             return
         outcome = decide_outcome(settings.rules, entry.registration, frames.ending(frame))
         client, directory = _portal(settings, frame)
+        ask = portal_calls.asking(client, Urgency.FINISH)
         registered = entry.registered or portal_calls.register(
-            client, directory, replace(entry.registration, show=False), request_seconds()
+            ask, directory, replace(entry.registration, show=False), request_seconds()
         )
-        finished = portal_calls.finish_and_settle(client, directory, registered, outcome, request_seconds())
+        finished = portal_calls.finish_and_settle(ask, directory, registered, outcome, request_seconds())
     except Bx24Error as error:
         LOG.warning("%s: finish is left to the service: %s", frame.uniqueid, error)
         return
@@ -205,7 +210,7 @@ def _wait_for_its_maker(path: Path) -> None:
 def _portal(settings: Settings, frame: frames.Frame) -> tuple[Client, Directory]:
     """A client, and the employees as the service last read them; without that list the portal is asked by extension."""
     client, directory = (
-        Client(settings.portal.webhook_url, settings.portal.ca_bundle),
+        open_portal(settings.portal, _state(frame)),
         directory_file.read(_state(frame)),
     )
     directory.belong_to(client.origin)

@@ -109,7 +109,7 @@ def test_nothing_but_the_portals_client_speaks_http() -> None:
         for path in PRODUCT
         if any(re.match(r"(requests|urllib3|http\.client|urllib\.request)\b", name) for name in imports_of(path))
     }
-    assert speakers == {"bitrix24/client.py", "bitrix24/connections.py", "bitrix24/transport.py"}
+    assert speakers == {"bitrix24/connections.py", "bitrix24/transport.py"}
 
 
 def test_the_core_does_no_input_output_and_has_no_clock() -> None:

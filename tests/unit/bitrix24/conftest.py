@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from freepbx_bx24.bitrix24.client import Client
+from freepbx_bx24.bitrix24.client import webhook_client
 from freepbx_bx24.sandbox.portal import Portal
 
 SECRET = "s3cretsecret0"
@@ -127,8 +127,19 @@ def portal():
 
 @pytest.fixture
 def client(portal):
-    with Client(portal.webhook_url) as connected:
+    with webhook_client(portal.webhook_url) as connected:
         yield connected
+
+
+@pytest.fixture
+def each_alone(portal):
+    """Asks with a new client each time: one that was told to wait would do so."""
+
+    def ask(method="profile", parameters=None):
+        with webhook_client(portal.webhook_url) as connected:
+            return connected.call(method, parameters or {}, total_seconds=5)
+
+    return ask
 
 
 @pytest.fixture(scope="session")

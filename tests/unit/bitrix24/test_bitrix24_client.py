@@ -8,7 +8,7 @@ import time
 import pytest
 
 from freepbx_bx24 import __version__
-from freepbx_bx24.bitrix24.client import Client
+from freepbx_bx24.bitrix24.client import webhook_client
 from freepbx_bx24.errors import ConfigurationError, PortalBroken, PortalTimeout, PortalUnreachable
 
 GOOD = b'{"result": true}'
@@ -27,7 +27,7 @@ def redirecting(to, status="302 Found"):
 
 def test_a_call_is_one_json_post_that_says_who_we_are(raw_portal, patient, secret):
     portal = raw_portal(patient)
-    with Client(portal.webhook_url) as client:
+    with webhook_client(portal.webhook_url) as client:
         assert client.call("user.get", {"NAME": "Анна"}, total_seconds=2).result == {"NAME": "Анна"}
     ((head, body),) = portal.requests
     first, *lines = head.decode().split("\r\n")
@@ -46,7 +46,7 @@ def test_cookies_of_the_portal_are_not_kept(raw_portal, reply):
             connection.sendall(reply(GOOD, "200 OK", "Set-Cookie: PHPSESSID=1; path=/"))
 
     portal = raw_portal(behave)
-    with Client(portal.webhook_url) as client:
+    with webhook_client(portal.webhook_url) as client:
         for _ in range(2):
             client.call("profile", {}, total_seconds=2)
     assert all(b"cookie" not in head.lower() for head, _ in portal.requests)
@@ -57,14 +57,14 @@ def test_proxies_and_certificates_of_the_environment_are_ignored(raw_portal, pat
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
-    with Client(raw_portal(patient).webhook_url) as client:
+    with webhook_client(raw_portal(patient).webhook_url) as client:
         assert client.call("profile", {}, total_seconds=2).result == {}
 
 
 @pytest.mark.parametrize("method", ["../profile", "user.get?x=1", "user get", "", "a\r\nb", "профиль"])
 def test_what_is_no_method_is_never_sent(raw_portal, patient, method):
     portal = raw_portal(patient)
-    with Client(portal.webhook_url) as client, pytest.raises(ValueError, match="no name of a method"):
+    with webhook_client(portal.webhook_url) as client, pytest.raises(ValueError, match="no name of a method"):
         client.call(method, {}, total_seconds=2)
     assert not portal.requests
 
@@ -76,7 +76,7 @@ def test_what_is_no_method_is_never_sent(raw_portal, patient, method):
 def test_a_renamed_portal_gets_the_same_post_at_its_new_host_and_is_remembered(raw_portal, patient, secret, status):
     new = raw_portal(patient)
     old = raw_portal(redirecting(lambda: new.webhook_url + "echo.json", status))
-    with Client(old.webhook_url) as client:
+    with webhook_client(old.webhook_url) as client:
         for turn in range(3):
             assert client.call("echo", {"turn": turn}, total_seconds=2).result == {"turn": turn}
         assert client.origin == f"http://127.0.0.1:{new.port}"
@@ -102,7 +102,7 @@ def test_a_renamed_portal_gets_the_same_post_at_its_new_host_and_is_remembered(r
 def test_a_redirect_to_anything_else_is_not_followed(raw_portal, patient, secret, location):
     elsewhere = raw_portal(patient)
     portal = raw_portal(redirecting(lambda: location.format(port=elsewhere.port, secret=secret)))
-    with Client(portal.webhook_url) as client, pytest.raises(PortalBroken) as caught:
+    with webhook_client(portal.webhook_url) as client, pytest.raises(PortalBroken) as caught:
         client.call("echo", {}, total_seconds=2)
     assert "new webhook" in caught.value.hint
     assert elsewhere.connections == 0
@@ -112,7 +112,7 @@ def test_a_redirect_to_anything_else_is_not_followed(raw_portal, patient, secret
 def test_a_portal_in_tls_can_not_send_us_out_of_tls(raw_portal, patient, server_tls, certificate):
     plain = raw_portal(patient)
     portal = raw_portal(redirecting(lambda: plain.webhook_url + "echo.json"), tls=server_tls)
-    with Client(portal.webhook_url, ca_bundle=str(certificate[0])) as client, pytest.raises(PortalBroken):
+    with webhook_client(portal.webhook_url, ca_bundle=str(certificate[0])) as client, pytest.raises(PortalBroken):
         client.call("echo", {}, total_seconds=2)
     assert plain.connections == 0
 
@@ -121,7 +121,7 @@ def test_portals_that_redirect_to_one_another_end_in_an_error_and_nothing_is_rem
     portals = []
     portals.append(raw_portal(redirecting(lambda: portals[1].webhook_url + "echo.json")))
     portals.append(raw_portal(redirecting(lambda: portals[0].webhook_url + "echo.json")))
-    with Client(portals[0].webhook_url) as client:
+    with webhook_client(portals[0].webhook_url) as client:
         with pytest.raises(PortalBroken, match="from host to host"):
             client.call("echo", {}, total_seconds=2)
         assert client.origin == f"http://127.0.0.1:{portals[0].port}"
@@ -131,7 +131,7 @@ def test_the_deadline_covers_both_hosts_of_a_renamed_portal(raw_portal):
     new = raw_portal(lambda portal, connection, number: time.sleep(5))
     old = raw_portal(redirecting(lambda: new.webhook_url + "echo.json"))
     begun = time.monotonic()
-    with Client(old.webhook_url) as client, pytest.raises(PortalTimeout):
+    with webhook_client(old.webhook_url) as client, pytest.raises(PortalTimeout):
         client.call("echo", {}, total_seconds=0.5)
     assert time.monotonic() - begun < 0.7
 
@@ -142,7 +142,7 @@ def test_the_deadline_covers_both_hosts_of_a_renamed_portal(raw_portal):
 def test_a_certificate_of_nobody_we_know_is_refused_with_a_hint(raw_portal, patient, server_tls):
     portal = raw_portal(patient, tls=server_tls)
     with (
-        Client(portal.webhook_url) as client,
+        webhook_client(portal.webhook_url) as client,
         pytest.raises(PortalUnreachable, match="not trusted: self.signed") as caught,
     ):
         client.call("profile", {}, total_seconds=2)
@@ -153,7 +153,7 @@ def test_a_certificate_of_nobody_we_know_is_refused_with_a_hint(raw_portal, pati
 def test_a_certificate_for_another_host_is_refused(raw_portal, patient, server_tls, certificate):
     portal = raw_portal(patient, tls=server_tls, address="127.0.0.2")
     with (
-        Client(portal.webhook_url, ca_bundle=str(certificate[0])) as client,
+        webhook_client(portal.webhook_url, ca_bundle=str(certificate[0])) as client,
         pytest.raises(PortalUnreachable, match="not trusted"),
     ):
         client.call("profile", {}, total_seconds=2)
@@ -165,7 +165,7 @@ def test_a_ca_bundle_that_can_not_be_used_is_a_configuration_error(tmp_path):
     empty.write_text("no certificate")
     for path in (empty, tmp_path / "absent.pem"):
         with pytest.raises(ConfigurationError, match="portal.ca_bundle"):
-            Client("https://example.bitrix24.com/rest/1/s3cret/", ca_bundle=str(path))
+            webhook_client("https://example.bitrix24.com/rest/1/s3cret/", ca_bundle=str(path))
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_ca_bundle_that_can_not_be_used_is_a_configuration_error(tmp_path):
     ],
 )
 def test_a_webhook_url_is_taken(url, secret):
-    with Client(url) as client:
+    with webhook_client(url) as client:
         assert secret not in repr(client)
         assert secret not in client.origin
 
@@ -206,6 +206,6 @@ def test_a_webhook_url_is_taken(url, secret):
 )
 def test_what_is_no_webhook_url_is_a_configuration_error_that_does_not_show_it(url):
     with pytest.raises(ConfigurationError, match="must look like") as caught:
-        Client(url)
+        webhook_client(url)
     assert "s3cret" not in str(caught.value)
     assert caught.value.__context__ is None

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from freepbx_bx24.bitrix24 import connections
-from freepbx_bx24.bitrix24.client import Client
+from freepbx_bx24.bitrix24.client import webhook_client
 from freepbx_bx24.bitrix24.connections import Deadline, WatchedAdapter
 from freepbx_bx24.errors import PortalBroken, PortalError, PortalTimeout
 
@@ -21,7 +21,7 @@ GOOD = b'{"result": true}'
 
 def test_calls_in_a_row_share_one_connection(raw_portal, patient):
     portal = raw_portal(patient)
-    with Client(portal.webhook_url) as client:
+    with webhook_client(portal.webhook_url) as client:
         for turn in range(20):
             assert client.call("echo", {"turn": turn}, total_seconds=2).result == {"turn": turn}
     assert portal.connections == 1
@@ -29,7 +29,7 @@ def test_calls_in_a_row_share_one_connection(raw_portal, patient):
 
 def test_tls_connections_are_kept_warm_too(raw_portal, patient, server_tls, certificate):
     portal = raw_portal(patient, tls=server_tls)
-    with Client(portal.webhook_url, ca_bundle=str(certificate[0])) as client:
+    with webhook_client(portal.webhook_url, ca_bundle=str(certificate[0])) as client:
         for turn in range(5):
             assert client.call("echo", {"turn": turn}, total_seconds=2).result == {"turn": turn}
     assert portal.connections == 1
@@ -45,7 +45,7 @@ def test_threads_share_the_client_and_each_gets_its_own_answers(raw_portal, pati
             if client.call("echo", asked, total_seconds=10).result != asked:
                 wrong.append(asked)
 
-    with Client(portal.webhook_url) as client:
+    with webhook_client(portal.webhook_url) as client:
         threads = [threading.Thread(target=caller, args=(who,)) for who in range(8)]
         for thread in threads:
             thread.start()
@@ -62,7 +62,7 @@ def test_an_idle_connection_that_the_portal_closed_is_replaced_before_anything_i
         connection.sendall(reply(GOOD))
 
     portal = raw_portal(behave)
-    with Client(portal.webhook_url) as client:
+    with webhook_client(portal.webhook_url) as client:
         for _ in range(3):
             client.call("profile", {}, total_seconds=2)
             time.sleep(0.1)
@@ -72,7 +72,7 @@ def test_an_idle_connection_that_the_portal_closed_is_replaced_before_anything_i
 def test_a_connection_that_was_idle_for_long_is_not_trusted(raw_portal, patient, monkeypatch):
     monkeypatch.setattr(connections, "IDLE_SECONDS", 0.1)
     portal = raw_portal(patient)
-    with Client(portal.webhook_url) as client:
+    with webhook_client(portal.webhook_url) as client:
         client.call("profile", {}, total_seconds=2)
         client.call("profile", {}, total_seconds=2)
         assert portal.connections == 1
@@ -88,7 +88,7 @@ def test_a_warm_connection_that_breaks_after_the_request_is_ambiguous_and_never_
         portal.read_request(connection)
 
     portal = raw_portal(behave)
-    with Client(portal.webhook_url) as client:
+    with webhook_client(portal.webhook_url) as client:
         client.call("profile", {}, total_seconds=2)
         with pytest.raises(PortalBroken) as caught:
             client.call("profile", {}, total_seconds=2)
@@ -105,7 +105,7 @@ def test_a_connection_that_was_cut_at_the_deadline_is_not_used_again(raw_portal,
             connection.sendall(reply(GOOD))
 
     portal = raw_portal(deaf_once)
-    with Client(portal.webhook_url) as client:
+    with webhook_client(portal.webhook_url) as client:
         with pytest.raises(PortalTimeout):
             client.call("profile", {}, total_seconds=0.2)
         assert client.call("profile", {}, total_seconds=2).result is True
@@ -158,7 +158,7 @@ def test_a_deadline_that_ends_as_the_answer_comes_hurts_nobody_else(raw_portal, 
             except PortalError as error:
                 outcomes.append(f"{type(error).__name__} {seconds}")
 
-    with Client(portal.webhook_url) as client:
+    with webhook_client(portal.webhook_url) as client:
         threads = [threading.Thread(target=caller, args=(seed,)) for seed in range(8)]
         for thread in threads:
             thread.start()
@@ -176,7 +176,7 @@ def reads_and_says_nothing(portal, connection, number):
 
 def test_failed_calls_leave_neither_descriptors_nor_threads(raw_portal):
     portal = raw_portal(reads_and_says_nothing)
-    with Client(portal.webhook_url) as client:
+    with webhook_client(portal.webhook_url) as client:
 
         def fail():
             with pytest.raises(PortalTimeout):

@@ -13,7 +13,7 @@ import traceback
 
 import pytest
 
-from freepbx_bx24.bitrix24.client import Client
+from freepbx_bx24.bitrix24.client import webhook_client
 from freepbx_bx24.errors import PortalBroken, PortalError, PortalTimeout, PortalUnreachable
 
 SECONDS = 0.6
@@ -202,7 +202,7 @@ def fails(caplog, secret):
 
 @pytest.mark.parametrize(("behave", "expected"), AWFUL, ids=lambda value: value.__name__)
 def test_the_total_deadline_holds_against_a_portal_that(behave, expected, raw_portal, fails):
-    with Client(raw_portal(behave).webhook_url) as client:
+    with webhook_client(raw_portal(behave).webhook_url) as client:
         error = fails(client)
     assert type(error) is expected
     assert error.retryable and error.ambiguous
@@ -213,7 +213,7 @@ def test_the_total_deadline_holds_in_tls_against_a_portal_that(
     behave, expected, raw_portal, fails, server_tls, certificate
 ):
     portal = raw_portal(behave, tls=server_tls)
-    with Client(portal.webhook_url, ca_bundle=str(certificate[0])) as client:
+    with webhook_client(portal.webhook_url, ca_bundle=str(certificate[0])) as client:
         assert type(fails(client)) is expected
 
 
@@ -225,7 +225,7 @@ def test_the_total_deadline_holds_on_a_warm_connection_to_a_portal_that(behave, 
         behave(portal, connection, number)
 
     portal = raw_portal(warm_first)
-    with Client(portal.webhook_url) as client:
+    with webhook_client(portal.webhook_url) as client:
         client.call("profile", {}, total_seconds=SECONDS)
         assert type(fails(client)) is PortalTimeout
     assert portal.connections == 1
@@ -233,13 +233,13 @@ def test_the_total_deadline_holds_on_a_warm_connection_to_a_portal_that(behave, 
 
 def test_the_total_deadline_holds_against_a_flood_of_interim_answers(raw_portal, fails):
     """Newer Pythons give up after some of them, older ones read on until the deadline."""
-    with Client(raw_portal(floods_with_continues).webhook_url) as client:
+    with webhook_client(raw_portal(floods_with_continues).webhook_url) as client:
         assert type(fails(client)) in (PortalTimeout, PortalBroken)
 
 
 def test_a_portal_that_stalls_in_the_tls_handshake_is_unreachable_in_time(raw_portal, fails, secret):
     portal = raw_portal(deaf)
-    with Client(f"https://127.0.0.1:{portal.port}/rest/1/{secret}/") as client:
+    with webhook_client(f"https://127.0.0.1:{portal.port}/rest/1/{secret}/") as client:
         error = fails(client)
     assert type(error) is PortalUnreachable
     assert not error.ambiguous
@@ -248,7 +248,7 @@ def test_a_portal_that_stalls_in_the_tls_handshake_is_unreachable_in_time(raw_po
 
 def test_a_portal_that_drips_its_tls_handshake_is_unreachable_in_time(raw_portal, fails, secret):
     portal = raw_portal(lambda portal, connection, number: drip(connection, b"\x16\x03\x03\x40\x00" + b"\x02" * 500))
-    with Client(f"https://127.0.0.1:{portal.port}/rest/1/{secret}/") as client:
+    with webhook_client(f"https://127.0.0.1:{portal.port}/rest/1/{secret}/") as client:
         assert type(fails(client)) is PortalUnreachable
 
 
@@ -259,9 +259,11 @@ def test_a_host_that_answers_no_connection_is_unreachable_in_time(fails, secret)
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(listening.getsockname())
-        with Client(f"http://127.0.0.1:{listening.getsockname()[1]}/rest/1/{secret}/") as client:
+        with webhook_client(f"http://127.0.0.1:{listening.getsockname()[1]}/rest/1/{secret}/") as client:
             assert type(fails(client)) is PortalUnreachable
-        with Client(f"http://127.0.0.1:{listening.getsockname()[1]}/rest/1/{secret}/", connect_seconds=0.1) as client:
+        with webhook_client(
+            f"http://127.0.0.1:{listening.getsockname()[1]}/rest/1/{secret}/", connect_seconds=0.1
+        ) as client:
             begun = time.monotonic()
             assert fails(client, seconds=5).message == "no connection to the portal's host in time"
             assert time.monotonic() - begun < 0.1 + GRACE
@@ -270,26 +272,26 @@ def test_a_host_that_answers_no_connection_is_unreachable_in_time(fails, secret)
 def test_a_portal_that_refuses_is_unreachable_at_once(raw_portal, fails):
     portal = raw_portal(deaf)
     portal.close()
-    with Client(portal.webhook_url) as client:
+    with webhook_client(portal.webhook_url) as client:
         error = fails(client, seconds=5)
     assert type(error) is PortalUnreachable
     assert error.message == "no connection to the portal's host: Connection refused"
 
 
 def test_a_name_that_does_not_resolve_is_unreachable(fails, secret):
-    with Client(f"https://portal.invalid/rest/1/{secret}/") as client:
+    with webhook_client(f"https://portal.invalid/rest/1/{secret}/") as client:
         error = fails(client, seconds=30)
     assert type(error) is PortalUnreachable
     assert error.message == "the name of the portal's host does not resolve"
 
 
 def test_a_portal_that_reads_no_large_request_times_out(raw_portal, fails):
-    with Client(raw_portal(deaf).webhook_url) as client:
+    with webhook_client(raw_portal(deaf).webhook_url) as client:
         assert type(fails(client, params={"FILE_CONTENT": "x" * 20_000_000})) is PortalTimeout
 
 
 def test_without_any_time_nothing_is_sent(raw_portal, fails):
     portal = raw_portal(deaf)
-    with Client(portal.webhook_url) as client:
+    with webhook_client(portal.webhook_url) as client:
         assert type(fails(client, seconds=0)) is PortalUnreachable
     assert portal.connections == 0

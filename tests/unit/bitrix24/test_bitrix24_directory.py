@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freepbx_bx24.bitrix24.client import Client, Result
+from freepbx_bx24.bitrix24.client import Result, webhook_client
 from freepbx_bx24.bitrix24.directory import LONGEST_TEXT, Directory
 from freepbx_bx24.call import OUTBOUND, Beginning, Person, Registration
 from freepbx_bx24.errors import PortalBroken, PortalBusy, PortalError, PortalTimeout
@@ -117,7 +117,7 @@ def test_a_list_that_never_ends_is_given_up(raw_portal, reply):
             connection.sendall(reply(b'{"result": [{"ID": "%d"}], "next": %d}' % (turn, turn)))
 
     endless = raw_portal(behave)
-    with Client(endless.webhook_url) as client, pytest.raises(PortalBroken, match="does not end"):
+    with webhook_client(endless.webhook_url) as client, pytest.raises(PortalBroken, match="does not end"):
         Directory().load(client)
     assert len(endless.requests) == 1000
 
@@ -214,7 +214,7 @@ def large_portal():
 
 @pytest.fixture
 def large_client(large_portal):
-    with Client(large_portal.webhook_url) as connected:
+    with webhook_client(large_portal.webhook_url) as connected:
         yield connected
 
 

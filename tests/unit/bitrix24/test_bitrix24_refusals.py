@@ -281,7 +281,7 @@ def portal_errors() -> list[type[PortalError]]:
     ("place", "statuses", "code", "description"), ROWS, ids=[f"{row[0]}: {row[2]}: {row[3][:40]}" for row in ROWS]
 )
 def test_what_the_portal_refuses_with_becomes_one_error_with_its_remedy_and_its_hint(
-    portal, client, place, statuses, code, description
+    portal, each_alone, place, statuses, code, description
 ):
     key = key_of(code, description)
     assert key, f"{code}: {description} has no expectation here: what is to be done about it?"
@@ -291,7 +291,7 @@ def test_what_the_portal_refuses_with_becomes_one_error_with_its_remedy_and_its_
             body = {"error": spelt, **({"error_description": description} if description else {})}
             portal.scripted_replies.add("profile", Reply(status, body))
             with pytest.raises(PortalError) as caught:
-                client.call("profile", {}, total_seconds=5)
+                each_alone()
             error = caught.value
             assert type(error) is kind
             assert decision(error) == DECISIONS[kind]
@@ -370,14 +370,16 @@ def test_the_status_decides_where_no_row_fits_and_a_bare_401_asks_for_no_new_tok
     [(413, TooLarge), (429, PortalBusy), (503, PortalBusy)]
     + [(status, PortalBroken) for status in (200, 302, 400, 401, 403, 404, 410, 500, 502, 504, 0)],
 )
-def test_without_words_of_the_portal_only_what_a_front_end_says_by_its_status_is_believed(portal, client, status, kind):
+def test_without_words_of_the_portal_only_what_a_front_end_says_by_its_status_is_believed(
+    portal, each_alone, status, kind
+):
     error = without_words(status)
     assert type(error) is kind
     assert str(status) in str(error) or status == 0
     if status >= 400:
         portal.scripted_replies.add("profile", Reply(status, b"<html>Sorry</html>", {"Content-Type": "text/html"}))
         with pytest.raises(kind) as caught:
-            client.call("profile", {}, total_seconds=5)
+            each_alone()
         assert str(caught.value) == str(error)
 
 

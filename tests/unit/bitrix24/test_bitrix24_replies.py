@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from freepbx_bx24.bitrix24.client import Client
+from freepbx_bx24.bitrix24.client import webhook_client
 from freepbx_bx24.bitrix24.replies import blotted, entry_refusal, harmless, read, whole_number
 from freepbx_bx24.errors import (
     CallNotFound,
@@ -190,7 +190,7 @@ def test_over_http_the_pause_is_that_of_the_reply(raw_portal, reply):
         body = {"error": "OPERATION_TIME_LIMIT", "time": {"start": NOW, "operating_reset_at": NOW + 250}}
         connection.sendall(reply(json.dumps(body).encode(), "429 Too Many Requests"))
 
-    with Client(raw_portal(behave).webhook_url) as client, pytest.raises(MethodBusy) as caught:
+    with webhook_client(raw_portal(behave).webhook_url) as client, pytest.raises(MethodBusy) as caught:
         client.call("profile", {}, total_seconds=5)
     assert caught.value.pause_seconds == 250
 

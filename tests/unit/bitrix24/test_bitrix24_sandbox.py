@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from freepbx_bx24.bitrix24.client import Client
+from freepbx_bx24.bitrix24.client import webhook_client
 from freepbx_bx24.errors import (
     CallNotFound,
     MethodBusy,
@@ -41,7 +41,7 @@ def refused(client, method, params):
 
 
 def test_a_wrong_secret_is_an_authorisation_error(portal):
-    with Client(f"{portal.url}/rest/1/wr0ng/") as stranger:
+    with webhook_client(f"{portal.url}/rest/1/wr0ng/") as stranger:
         error = refused(stranger, "user.get", {})
     assert type(error) is PortalAuthorisation
     assert error.code == "INVALID_CREDENTIALS"
@@ -111,11 +111,11 @@ def test_an_answer_that_comes_too_late_was_carried_out_and_is_called_ambiguous(p
         (Reply(200, []), PortalBroken),
     ],
 )
-def test_faults_that_the_portal_was_told_to_have(portal, client, reply, expected):
+def test_faults_that_the_portal_was_told_to_have(portal, each_alone, reply, expected):
     portal.scripted_replies.add("user.get", reply)
     with pytest.raises(expected):
-        client.call("user.get", {}, total_seconds=5)
-    assert client.call("user.get", {}, total_seconds=5).result
+        each_alone("user.get")
+    assert each_alone("user.get").result
 
 
 def test_a_secret_that_the_portal_repeats_in_its_error_is_blotted_out(raw_portal, reply, secret):
@@ -124,7 +124,7 @@ def test_a_secret_that_the_portal_repeats_in_its_error_is_blotted_out(raw_portal
         body = {"error": f"E{secret}", "error_description": f"No method at /rest/1/{secret}/"}
         connection.sendall(reply(json.dumps(body).encode(), "404 Not Found"))
 
-    with Client(raw_portal(behave).webhook_url) as client:
+    with webhook_client(raw_portal(behave).webhook_url) as client:
         error = refused(client, "profile", {})
     assert secret not in f"{error!r}{error.code}{error.description}"
     assert error.description == "No method at /rest/1/***/"
