@@ -24,9 +24,11 @@ def asking(client: Client, urgency: Urgency) -> Ask:
     return lambda method, parameters, seconds: client.call(method, parameters, total_seconds=seconds, urgency=urgency)
 
 
-def asking_with_others(client: Client) -> Ask:
-    """Ask for somebody who waits: where the portal's limits leave no room for each, those who wait go together."""
-    return lambda method, parameters, seconds: client.ask(method, parameters, total_seconds=seconds)
+def asking_with_others(client: Client, patience: float) -> Ask:
+    """Ask for somebody who waits so many seconds; where the limits leave no room for each, all who wait go together."""
+    return lambda method, parameters, seconds: client.ask(
+        method, parameters, total_seconds=seconds, patience_seconds=patience
+    )
 
 
 def for_someone(

@@ -42,7 +42,7 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
         retry_later(runtime, decision.uniqueid, "the portal is not answering")
         _tell(conversation, frame, outputs.PENDING, "the portal is not answering: registered later")
         return
-    attempt = runtime.in_background(_attempt, runtime, decision)
+    attempt = runtime.in_background(_attempt, runtime, decision, remaining)
     try:
         registered = attempt.result(timeout=remaining)
     except FutureTimeout:
@@ -69,11 +69,11 @@ def retry_later(runtime: Runtime, uniqueid: str, why: str) -> None:
     runtime.wake.set()
 
 
-def _attempt(runtime: Runtime, registration: Registration) -> Registered:
-    """One live request; its answer is kept whether or not somebody still waits for it."""
+def _attempt(runtime: Runtime, registration: Registration, patience: float) -> Registered:
+    """One live request, which a caller waits for so many seconds; its answer is kept in any case."""
     uniqueid = registration.uniqueid
     try:
-        ask = portal_calls.asking_with_others(runtime.client)
+        ask = portal_calls.asking_with_others(runtime.client, patience)
         registered = portal_calls.register(ask, runtime.directory, registration, runtime.request_seconds)
     except PortalError as error:
         LOG.warning("%s: register failed: %s", uniqueid, error)
