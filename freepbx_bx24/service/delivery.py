@@ -23,6 +23,7 @@ TRIES = 8  # of an item that the portal refuses, before it is parked for a human
 RINGING_SECONDS = 20.0  # a late card is worth showing while the phone may still ring
 LOOK_SECONDS = 5.0  # how often the intake folder is looked at
 PRUNE_SECONDS = 600.0
+STAMP_SECONDS = 60.0
 
 
 class DeliveryThread(threading.Thread):
@@ -32,7 +33,7 @@ class DeliveryThread(threading.Thread):
         super().__init__(name="delivery", daemon=True)
         self.runtime = runtime
         self.portal_failures = 0
-        self.pruned = time.monotonic()
+        self.pruned = self.stamped = time.monotonic()
 
     def run(self) -> None:
         """Deliver until the service stops."""
@@ -53,11 +54,11 @@ class DeliveryThread(threading.Thread):
         """Take in, deliver at most one item; returns how many seconds may pass before the next step."""
         runtime = self.runtime
         intake.read(runtime)
-        self.prune()
+        self.keep_up()
         now = time.time()
         item = runtime.write(lambda journal: journal.next_due(now)).result()
         if item is None:
-            earliest = runtime.write(lambda journal: journal.earliest_due()).result()
+            earliest = runtime.write(lambda journal: journal.earliest_due(now)).result()
             return LOOK_SECONDS if earliest is None else min(max(earliest - now, 0.05), LOOK_SECONDS)
         began = time.monotonic()
         try:
@@ -86,26 +87,30 @@ class DeliveryThread(threading.Thread):
         LOG.warning("%s: %s not delivered: %s", item.uniqueid, item.kind, error)
         shut_out = isinstance(error, PortalAuthorisation)
         refused = isinstance(error, PortalRefused) and not error.retryable and not shut_out
-        if refused and item.attempts + 1 >= TRIES:
-            runtime.write(lambda journal: journal.park(item.uniqueid, item.kind, error.message)).result()
+        if refused and item.refusals + 1 >= TRIES:
+            runtime.write(lambda journal: journal.park(item.id, error.message)).result()
             LOG.error("%s: %s is %s for you to look at: %s", item.uniqueid, item.kind, PARKED, error)
             return 0.0
-        tries = item.attempts if refused else self.portal_failures
+        tries = item.refusals if refused else self.portal_failures
         longest = LONGEST_ITEM_SECONDS if refused else LONGEST_SECONDS
         pause = min(FIRST_SECONDS * 2 ** min(tries, 12), longest) * random.uniform(0.75, 1.25) * runtime.scale
         due = time.time() + pause
-        runtime.write(lambda journal: journal.postpone(item.uniqueid, item.kind, due, error.message)).result()
+        runtime.write(lambda journal: journal.postpone(item.id, due, error.message, refused)).result()
         if refused:
             return 0.0
         self.portal_failures += 1
         runtime.stopping.wait(pause)  # everything waits, whatever wakes us: one probe at a time
         return 0.0
 
-    def prune(self) -> None:
-        """Forget old finished calls, in small steps."""
-        if time.monotonic() - self.pruned < PRUNE_SECONDS:
+    def keep_up(self) -> None:
+        """Note every minute that the journal is in use; forget old calls, in small steps."""
+        now = time.monotonic()
+        if now - self.stamped >= STAMP_SECONDS:
+            self.stamped = now
+            self.runtime.write(lambda journal: journal.stamp())
+        if now - self.pruned < PRUNE_SECONDS:
             return
-        self.pruned = time.monotonic()
+        self.pruned = now
         before = time.time() - self.runtime.settings.journal_days * 86400
         self.runtime.write(lambda journal: journal.prune(before))
 
@@ -115,11 +120,12 @@ def deliver_register(runtime: Runtime, entry: Entry) -> None:
     registration = entry.registration
     age = time.time() - registration.started.timestamp()
     ringing = registration.show and entry.outcome is None and age < RINGING_SECONDS
+    client = runtime.client
     registered = portal_calls.register(
-        runtime.client, runtime.directory, replace(registration, show=ringing), runtime.request_seconds
+        client, runtime.directory, replace(registration, show=ringing), runtime.request_seconds
     )
     LOG.info("%s: registered late as %s", entry.uniqueid, registered.call_id)
-    runtime.write(lambda journal: journal.registered(entry.uniqueid, registered)).result()
+    runtime.write(lambda journal: journal.registered(entry.uniqueid, registered, client.origin)).result()
 
 
 def deliver_finish(runtime: Runtime, entry: Entry) -> None:

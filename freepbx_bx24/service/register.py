@@ -9,7 +9,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 
 from ..call import Person, Registration
 from ..errors import ChannelError, PortalError
-from ..journal.records import Entry, Registered
+from ..journal.records import REGISTER, Entry, Registered
 from ..pbx import frame as frames
 from ..pbx.agi import Conversation, harmless
 from ..policy import Skip, decide_registration
@@ -62,13 +62,13 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
 def retry_later(runtime: Runtime, uniqueid: str, why: str) -> None:
     """Leave a registration to the delivery, now that no live attempt is under way."""
     due = time.time() + RETRY_SECONDS * runtime.scale
-    runtime.write(lambda journal: journal.postpone(uniqueid, "register", due, why))
+    runtime.write(lambda journal: journal.postpone((uniqueid, REGISTER), due, why))
     runtime.wake.set()
 
 
 def _attempt(runtime: Runtime, registration: Registration) -> Registered:
     """One live request; its answer is kept whether or not somebody still waits for it."""
-    uniqueid = registration.uniqueid
+    uniqueid, origin = registration.uniqueid, runtime.client.origin
     try:
         registered = portal_calls.register(runtime.client, runtime.directory, registration, runtime.request_seconds)
     except PortalError as error:
@@ -81,7 +81,7 @@ def _attempt(runtime: Runtime, registration: Registration) -> Registered:
         raise
     LOG.info("%s: registered as %s", uniqueid, registered.call_id)
     # The delivery is not woken: it would work beside the variables that the caller waits for, and owes nothing yet.
-    runtime.write(lambda journal: journal.registered(uniqueid, registered)).add_done_callback(
+    runtime.write(lambda journal: journal.registered(uniqueid, registered, origin)).add_done_callback(
         lambda future: _keep_unwritten(runtime, Entry(registration, registered), future)
     )
     return registered
