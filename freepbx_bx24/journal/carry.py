@@ -70,23 +70,24 @@ def over(source: sqlite3.Connection, into: sqlite3.Connection) -> Counts:
     :raises JournalError: where what is owed can't be written.
     """
     counts = Counts()
-    finished: list[object] = []
+    finished: dict[object, str] = {}
+    key = _key_of(source, "calls")
 
     def what_is_owed(database: sqlite3.Connection) -> None:
-        for key in _keys(source, "calls", "uniqueid"):
-            rows = _rows(source, "calls", "uniqueid", key)
+        for value in _keys(source, "calls", key):
+            rows = _rows(source, "calls", key, value)
             if rows and rows[0]["finished"] == 1:
-                finished.append(key)
+                finished[value] = rows[0]["uniqueid"]
             else:
                 _add_call(database, rows, counts)
         counts.unfinished = counts.calls
-        counts.lost_deliveries = _add_deliveries(source, database, set(finished))
+        counts.lost_deliveries += _add_deliveries(source, database, set(finished.values()))
         for statement in _MEND:
             database.execute(statement, {"now": time.time()} if ":now" in statement else {})
 
     def what_is_finished(database: sqlite3.Connection) -> None:
-        for key in finished:
-            _add_call(database, _rows(source, "calls", "uniqueid", key), counts)
+        for value in finished:
+            _add_call(database, _rows(source, "calls", key, value), counts)
         _add_deliveries(source, database, set())
         _add_story(source, database)
 
@@ -99,6 +100,15 @@ def over(source: sqlite3.Connection, into: sqlite3.Connection) -> Counts:
     owed = "SELECT count(*) FROM deliveries WHERE state IN ('due', 'parked', 'held')"
     counts.owed = into.execute(owed).fetchone()[0]
     return counts
+
+
+def _key_of(source: sqlite3.Connection, table: str) -> str:
+    """What finds a row without an index: the rowid, or in version 1, which had none, the uniqueid."""
+    try:
+        source.execute(f"SELECT rowid FROM {table} LIMIT 0")
+    except sqlite3.Error:
+        return "uniqueid"
+    return "rowid"
 
 
 def _keys(source: sqlite3.Connection, table: str, key: str) -> list[object]:
@@ -140,6 +150,8 @@ def _add_call(database: sqlite3.Connection, rows: list[sqlite3.Row], counts: Cou
         counts.lost_calls += 1
         return
     registered = _if_parsed(row["registered"], records.registered_from_text)
+    outcome = _if_parsed(row["outcome"], records.outcome_from_text)
+    counts.lost_deliveries += row["outcome"] is not None and outcome is None and not finished
     database.execute(
         "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -147,16 +159,15 @@ def _add_call(database: sqlite3.Connection, rows: list[sqlite3.Row], counts: Cou
             *(registration.number, registration.line, registration.started.isoformat(), started_at),
             *(_whole(row.get("user_id")), _text(row.get("rule")), row["registration"], _text(row.get("portal"))),
             *(registered and records.registered_from_text(registered).call_id, registered, _text(row.get("legs"))),
-            *(_if_parsed(row["outcome"], records.outcome_from_text), finished, written),
+            *(outcome, finished, written),
         ),
     )
     counts.calls += 1
 
 
-def _add_deliveries(source: sqlite3.Connection, database: sqlite3.Connection, skipped: set[object]) -> int:
+def _add_deliveries(source: sqlite3.Connection, database: sqlite3.Connection, skipped: set[str]) -> int:
     """Write the deliveries of the calls that are there; returns how many of others are lost."""
-    columns = {row["name"] for row in source.execute("PRAGMA table_info(deliveries)")}
-    key = "id" if "id" in columns else "uniqueid"  # version 1 had no ids
+    key = _key_of(source, "deliveries")
     lost = 0
     for value in _keys(source, "deliveries", key):
         rows = _rows(source, "deliveries", key, value)

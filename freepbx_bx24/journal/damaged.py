@@ -28,8 +28,7 @@ _PAGE_BYTES = 4096
 def replace(path: Path, why: str) -> None:
     """Have a new journal at `path` with all that can be read of the damaged one, which is kept beside it.
 
-    A connection to the damaged file is closed by the caller afterwards, not before: the last one to close a file
-    writes its log of changes into it.
+    A connection to the damaged file may stay open and is of use until this returns.
 
     :param why: what SQLite said, for the log.
     :raises JournalError: where the new one can't be written; the damaged one is then where it was.

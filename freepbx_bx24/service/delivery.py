@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 
 from ..call import INBOUND
-from ..errors import JournalError, PortalAuthorisation, PortalError, PortalRefused
+from ..errors import JournalError, PortalError, PortalRefused
 from ..journal.records import FINISH, PARKED, REGISTER, Delivery, Entry
 from . import intake, portal_calls
 from .runtime import Runtime
@@ -85,8 +85,7 @@ class DeliveryThread(threading.Thread):
         """Two kinds of blame: the item is refused (its own back-off, in the end parked), or the portal is down."""
         runtime = self.runtime
         LOG.warning("%s: %s not delivered: %s", item.uniqueid, item.kind, error)
-        shut_out = isinstance(error, PortalAuthorisation)
-        refused = isinstance(error, PortalRefused) and not error.retryable and not shut_out
+        refused = portal_calls.refused_itself(error)
         if refused and item.refusals + 1 >= TRIES:
             runtime.write(lambda journal: journal.park(item.id, error.message)).result()
             LOG.error("%s: %s is %s for you to look at: %s", item.uniqueid, item.kind, PARKED, error)

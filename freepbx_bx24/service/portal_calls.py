@@ -10,11 +10,16 @@ from ..bitrix24 import telephony
 from ..bitrix24.client import Client
 from ..bitrix24.directory import Directory
 from ..call import Outcome, Person, Registration
-from ..errors import CallNotFound, PersonUnknown, PortalError
+from ..errors import CallNotFound, PersonUnknown, PortalAuthorisation, PortalError, PortalRefused
 from ..journal.records import Registered
 
 LOG = logging.getLogger("bx24.portal")
 Answer = TypeVar("Answer")
+
+
+def refused_itself(error: Exception) -> bool:
+    """Whether the portal refused this very item: it is to blame, not the portal, our rights or the way there."""
+    return isinstance(error, PortalRefused) and not error.retryable and not isinstance(error, PortalAuthorisation)
 
 
 def candidates(people: tuple[Person, ...], directory: Directory) -> list[tuple[int, str]]:

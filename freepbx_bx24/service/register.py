@@ -59,10 +59,10 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
         _tell(conversation, frame, outputs.REGISTERED, "", registered)
 
 
-def retry_later(runtime: Runtime, uniqueid: str, why: str) -> None:
+def retry_later(runtime: Runtime, uniqueid: str, why: str, refused: bool = False) -> None:
     """Leave a registration to the delivery, now that no live attempt is under way."""
     due = time.time() + RETRY_SECONDS * runtime.scale
-    runtime.write(lambda journal: journal.postpone((uniqueid, REGISTER), due, why))
+    runtime.write(lambda journal: journal.postpone((uniqueid, REGISTER), due, why, refused))
     runtime.wake.set()
 
 
@@ -73,7 +73,7 @@ def _attempt(runtime: Runtime, registration: Registration) -> Registered:
         registered = portal_calls.register(runtime.client, runtime.directory, registration, runtime.request_seconds)
     except PortalError as error:
         LOG.warning("%s: register failed: %s", uniqueid, error)
-        retry_later(runtime, uniqueid, error.message)
+        retry_later(runtime, uniqueid, error.message, portal_calls.refused_itself(error))
         raise
     except Exception:  # nobody may wait for this any more: it must not die in silence
         LOG.exception("%s: register failed in an unforeseen way", uniqueid)
