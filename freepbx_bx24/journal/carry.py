@@ -6,11 +6,11 @@ import math
 import sqlite3
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Iterator
 
 from ..errors import JournalError
 from . import records
-from .database import change
+from .database import UNREADABLE, change
 from .records import DONE, DROPPED, DUE, FINISH, HELD, KINDS, PARKED, REGISTER
 
 _STATES = (DUE, DONE, PARKED, HELD, DROPPED)
@@ -56,10 +56,11 @@ def is_readable(source: sqlite3.Connection) -> bool:
     """Whether SQLite can make out our tables in it; makes it read a file that is shorter than its header says."""
     try:
         source.execute("PRAGMA writable_schema=ON")
-        names = [row[0] for row in source.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    except sqlite3.Error:
+        source.execute("SELECT uniqueid, registration, registered, outcome, finished, written FROM calls LIMIT 0")
+        source.execute("SELECT uniqueid, kind, due, attempts, last_error, state FROM deliveries LIMIT 0")
+    except UNREADABLE:
         return False
-    return {"calls", "deliveries"} <= set(names)
+    return True
 
 
 def over(source: sqlite3.Connection, into: sqlite3.Connection) -> Counts:
@@ -70,24 +71,23 @@ def over(source: sqlite3.Connection, into: sqlite3.Connection) -> Counts:
     :raises JournalError: where what is owed can't be written.
     """
     counts = Counts()
-    finished: dict[object, str] = {}
-    key = _key_of(source, "calls")
+    finished: set[object] = set()
 
     def what_is_owed(database: sqlite3.Connection) -> None:
-        for value in _keys(source, "calls", key):
-            rows = _rows(source, "calls", key, value)
-            if rows and rows[0]["finished"] == 1:
-                finished[value] = rows[0]["uniqueid"]
+        for row in _each(source, "calls"):
+            if row is not None and row["finished"] == 1:
+                finished.add(row["uniqueid"])
             else:
-                _add_call(database, rows, counts)
+                _add_call(database, row, counts)
         counts.unfinished = counts.calls
-        counts.lost_deliveries += _add_deliveries(source, database, set(finished.values()))
+        counts.lost_deliveries += _add_deliveries(source, database, finished)
         for statement in _MEND:
             database.execute(statement, {"now": time.time()} if ":now" in statement else {})
 
     def what_is_finished(database: sqlite3.Connection) -> None:
-        for value in finished:
-            _add_call(database, _rows(source, "calls", key, value), counts)
+        for row in _each(source, "calls"):
+            if row is not None and row["finished"] == 1:
+                _add_call(database, row, counts)
         _add_deliveries(source, database, set())
         _add_story(source, database)
 
@@ -102,57 +102,75 @@ def over(source: sqlite3.Connection, into: sqlite3.Connection) -> Counts:
     return counts
 
 
+def _each(source: sqlite3.Connection, table: str) -> Iterator[dict[str, Any] | None]:
+    """The rows of a table: one after the other up to the damage, then one by one; None for each that can't be read."""
+    key = _key_of(source, table)
+    seen: set[object] = set()
+    last: object = None
+    try:
+        for row in source.execute(f"SELECT {key} AS its_key, * FROM {table} NOT INDEXED"):
+            last = row["its_key"]
+            seen.add(last)
+            yield dict(row)
+        return
+    except UNREADABLE:
+        seen.discard(last)  # without a rowid one key has several rows
+    for value in _keys(source, table, key):
+        if value not in seen:
+            rows = _rows(source, table, key, value)
+            yield from map(dict, rows)
+            if not rows:
+                yield None
+
+
 def _key_of(source: sqlite3.Connection, table: str) -> str:
     """What finds a row without an index: the rowid, or in version 1, which had none, the uniqueid."""
     try:
         source.execute(f"SELECT rowid FROM {table} LIMIT 0")
-    except sqlite3.Error:
+    except UNREADABLE:
         return "uniqueid"
     return "rowid"
 
 
 def _keys(source: sqlite3.Connection, table: str, key: str) -> list[object]:
     """The keys of a table that can be read: from its beginning and from its end up to the damage, and from indexes."""
-    by = source.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = ?", (table,)).fetchall()
-    ways = [f"SELECT {key} FROM {table} NOT INDEXED ORDER BY {key} {direction}" for direction in ("ASC", "DESC")]
-    for (index,) in by:  # one that leaves rows out or has no key refuses, which is no harm
-        ways += [
-            f"SELECT {key} FROM {table} INDEXED BY '{index}' ORDER BY {index_order}" for index_order in ("1", "1 DESC")
-        ]
+    indexes = _rows(source, "sqlite_master", "type = 'index' AND tbl_name", table)
     found: dict[object, None] = {}
-    for way in ways:
-        try:
-            for row in source.execute(way):
-                found[row[0]] = None
-        except sqlite3.Error:
-            continue
+    for way in ("NOT INDEXED", *(f"INDEXED BY '{index['name']}'" for index in indexes)):
+        for direction in ("ASC", "DESC"):
+            try:
+                for row in source.execute(f"SELECT {key} FROM {table} {way} ORDER BY {key} {direction}"):
+                    found[row[0]] = None
+            except UNREADABLE:  # the damage, or an index that leaves rows out and can't be asked for all of them
+                continue
     return list(found)
 
 
 def _rows(source: sqlite3.Connection, table: str, key: str, value: object) -> list[sqlite3.Row]:
     try:
         return source.execute(f"SELECT * FROM {table} WHERE {key} = ?", (value,)).fetchall()
-    except sqlite3.Error:
+    except UNREADABLE:
         return []
 
 
-def _add_call(database: sqlite3.Connection, rows: list[sqlite3.Row], counts: Counts) -> None:
+def _add_call(database: sqlite3.Connection, row: dict[str, Any] | None, counts: Counts) -> None:
     """Write one call; a part of it that makes no sense counts as not known, a call without its registration as lost."""
     try:
-        row = dict(rows[0])
+        if row is None:
+            raise ValueError("not readable")
         registration = records.registration_from_text(row["registration"])
         if registration.uniqueid != row["uniqueid"]:
             raise ValueError("another call's registration")
         started_at = registration.started.timestamp()
         written = _finite(row["written"])
         finished = int(row["finished"])
-    except (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
+    except (*records.UNPARSABLE, OverflowError):
         counts.lost_calls += 1
         return
     registered = _if_parsed(row["registered"], records.registered_from_text)
     outcome = _if_parsed(row["outcome"], records.outcome_from_text)
     counts.lost_deliveries += row["outcome"] is not None and outcome is None and not finished
-    database.execute(
+    added = database.execute(
         "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(registration.uniqueid, registration.linkedid, registration.external_id, registration.direction),
@@ -162,19 +180,15 @@ def _add_call(database: sqlite3.Connection, rows: list[sqlite3.Row], counts: Cou
             *(outcome, finished, written),
         ),
     )
-    counts.calls += 1
+    counts.calls += added.rowcount
 
 
-def _add_deliveries(source: sqlite3.Connection, database: sqlite3.Connection, skipped: set[str]) -> int:
+def _add_deliveries(source: sqlite3.Connection, database: sqlite3.Connection, skipped: set[object]) -> int:
     """Write the deliveries of the calls that are there; returns how many of others are lost."""
-    key = _key_of(source, "deliveries")
     lost = 0
-    for value in _keys(source, "deliveries", key):
-        rows = _rows(source, "deliveries", key, value)
-        lost += not rows
-        for row in map(dict, rows):
-            if row["uniqueid"] not in skipped:
-                lost += not _add_delivery(database, row)
+    for row in _each(source, "deliveries"):
+        if row is None or row["uniqueid"] not in skipped:
+            lost += row is None or not _add_delivery(database, row)
     return lost
 
 
@@ -197,24 +211,25 @@ def _add_delivery(database: sqlite3.Connection, row: dict[str, Any]) -> bool:
 
 
 def _add_story(source: sqlite3.Connection, database: sqlite3.Connection) -> None:
-    for key in _keys(source, "story", "id"):
-        for row in _rows(source, "story", "id", key):
-            try:
-                values = (int(row["id"]), _finite(row["at"]), _text(row["what"]), _text(row["detail"]), row["uniqueid"])
-            except (TypeError, ValueError, OverflowError):
+    for row in _each(source, "story"):
+        try:
+            if row is None:
                 continue
-            database.execute(
-                "INSERT OR IGNORE INTO story (id, at, what, detail, uniqueid)"
-                " SELECT ?, ?, ?, ?, uniqueid FROM calls WHERE uniqueid = ?",
-                values,
-            )
+            values = (int(row["id"]), _finite(row["at"]), _text(row["what"]), _text(row["detail"]), row["uniqueid"])
+        except (TypeError, ValueError, OverflowError):
+            continue
+        database.execute(
+            "INSERT OR IGNORE INTO story (id, at, what, detail, uniqueid)"
+            " SELECT ?, ?, ?, ?, uniqueid FROM calls WHERE uniqueid = ?",
+            values,
+        )
 
 
 def _if_parsed(text: object, parse: Any) -> str | None:
     """The text, or None where it does not parse."""
     try:
         parse(text)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except records.UNPARSABLE:
         return None
     return str(text)
 

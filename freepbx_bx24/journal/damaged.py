@@ -13,10 +13,11 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Callable
 
 from ..errors import JournalError
 from . import carry
-from .database import connect
+from .database import UNREADABLE, connect
 
 LOG = logging.getLogger("bx24.journal")
 
@@ -42,7 +43,7 @@ def replace(path: Path, why: str) -> None:
             raise OSError(5, "the new journal could not be closed")
         stamp = _free_stamp(path)
         new.replace(path.with_name(f"{path.name}.carried-{stamp}"))
-    except (sqlite3.Error, OSError) as error:
+    except (*UNREADABLE, OSError) as error:
         raise JournalError(f"the journal is damaged ({why}), and no new one can be written: {error}") from error
     complete(path)
     LOG.error(
@@ -72,23 +73,23 @@ def complete(path: Path) -> None:
 def _carry(path: Path, into: sqlite3.Connection) -> str:
     """Carry what can be read over; what was carried, in words.
 
-    Where nothing can be read, the fault may be the header alone, or the first page with the list of tables: both are
-    the same in every journal that was made by this version.
+    Where nothing can be read, the fault may be in the header or in the list of tables alone: both are the same in every
+    journal that was made by this version, so a copy is tried with those of a new one.
     """
-    with closing(_source(path)) as source:
-        if carry.is_readable(source):
-            return str(carry.over(source, into))
+    counts = carry.Counts()
     mended = path.with_name(path.name + ".mended")
     try:
-        for borrowed in (_HEADER_BYTES, _PAGE_BYTES):
-            _remove(mended)
-            _mend(path, mended, borrowed)
-            with closing(_source(mended)) as source:
+        for borrow in (None, _header, _list_of_tables):
+            if borrow is not None:
+                _mend(path, mended, borrow)
+            with closing(_source(path if borrow is None else mended)) as source:
                 if carry.is_readable(source):
-                    return str(carry.over(source, into))
+                    counts = carry.over(source, into)
+            if counts.calls:
+                break
     finally:
         _remove(mended)
-    return "nothing of it, for nothing in it can be read"
+    return str(counts)
 
 
 def _source(path: Path) -> sqlite3.Connection:
@@ -98,8 +99,9 @@ def _source(path: Path) -> sqlite3.Connection:
     return source
 
 
-def _mend(path: Path, mended: Path, borrowed: int) -> None:
-    """Copy a file with so many first bytes of a new journal, but its own length (sqlite.org/fileformat, 1.3)."""
+def _mend(path: Path, mended: Path, borrowed: Callable[[sqlite3.Connection], list[slice]]) -> None:
+    """Copy a file with some parts of a new journal, but with its own length (sqlite.org/fileformat, 1.3)."""
+    _remove(mended)
     for companion in ("", "-wal"):
         old = path.with_name(path.name + companion)
         if old.exists():
@@ -107,14 +109,29 @@ def _mend(path: Path, mended: Path, borrowed: int) -> None:
     sound = mended.with_name(mended.name + "-sound")
     try:
         _remove(sound)
-        connect(sound).close()
-        page = bytearray(sound.read_bytes()[:_PAGE_BYTES])
+        with closing(connect(sound)) as database:
+            parts = borrowed(database)
+        new = bytearray(sound.read_bytes())
     finally:
         _remove(sound)
-    page[28:32] = (path.stat().st_size // _PAGE_BYTES).to_bytes(4, "big")  # pages
-    page[32:40] = bytes(8)  # free pages: none that we know of
+    new[28:32] = (path.stat().st_size // _PAGE_BYTES).to_bytes(4, "big")  # pages
+    new[32:40] = bytes(8)  # free pages: none that we know of
     with mended.open("r+b") as file:
-        file.write(page[:borrowed])
+        for part in parts:
+            file.seek(part.start)
+            file.write(new[part])
+
+
+def _header(database: sqlite3.Connection) -> list[slice]:
+    """The header of a file."""
+    return [slice(0, _HEADER_BYTES)]
+
+
+def _list_of_tables(database: sqlite3.Connection) -> list[slice]:
+    """The pages that are no table's and no index's: the list of tables begins on the first, long entries go on."""
+    pages = database.execute("PRAGMA page_count").fetchone()[0]
+    roots = {root for (root,) in database.execute("SELECT rootpage FROM sqlite_master")}
+    return [slice((page - 1) * _PAGE_BYTES, page * _PAGE_BYTES) for page in range(1, pages + 1) if page not in roots]
 
 
 def _free_stamp(path: Path) -> str:

@@ -17,7 +17,9 @@ Step = Callable[[sqlite3.Connection], Answer]
 
 # SQLITE_CORRUPT and SQLITE_NOTADB; Python tells codes since 3.11, before that there is the text alone.
 _DAMAGE_CODES = (11, 26)
-_DAMAGE_WORDS = ("malformed", "not a database")
+_DAMAGE_WORDS = ("malformed", "not a database", "could not decode")
+# What reading a damaged file raises: the module can't decode SQLite's own messages where they quote garbage.
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 _NOT_OURS = ("no such table", "no such column")
 
 
@@ -25,7 +27,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open the file read-write, look it over, and bring it to today's version.
 
     :raises JournalError: where the file is of a newer version.
-    :raises sqlite3.Error: where it can't be opened; `is_damage` says whether it is broken.
+    :raises sqlite3.Error, UnicodeDecodeError: where it can't be opened; `is_damage` says whether it is broken.
     """
     database = sqlite3.connect(str(path), isolation_level=None, check_same_thread=False, timeout=5)
     try:
@@ -45,20 +47,21 @@ def connect(path: Path) -> sqlite3.Connection:
 def is_damage(error: BaseException) -> bool:
     """Whether SQLite says that the file itself is broken, not that it can't be reached or written."""
     if not isinstance(error, sqlite3.DatabaseError):
-        return False
+        return isinstance(error, UnicodeDecodeError)
     code = getattr(error, "sqlite_errorcode", None)
-    return (code is not None and code & 0xFF in _DAMAGE_CODES) or any(word in str(error) for word in _DAMAGE_WORDS)
+    said = str(error).lower()
+    return (code is not None and code & 0xFF in _DAMAGE_CODES) or any(word in said for word in _DAMAGE_WORDS)
 
 
 def ask(database: sqlite3.Connection, step: Step[Answer]) -> Answer:
     """Have a step read.
 
     :raises JournalError: where it can't, for all but damage.
-    :raises sqlite3.DatabaseError: where the file is damaged.
+    :raises sqlite3.DatabaseError, UnicodeDecodeError: where the file is damaged.
     """
     try:
         return step(database)
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         if is_damage(error):
             raise
         raise JournalError(f"the journal can't be read: {error}") from error
@@ -68,7 +71,7 @@ def change(database: sqlite3.Connection, step: Step[Answer]) -> Answer:
     """Have a step write, all of it or nothing.
 
     :raises JournalError: where it can't, for all but damage.
-    :raises sqlite3.DatabaseError: where the file is damaged.
+    :raises sqlite3.DatabaseError, UnicodeDecodeError: where the file is damaged.
     """
     try:
         database.execute("BEGIN IMMEDIATE")
@@ -110,7 +113,7 @@ def _roll_back(database: sqlite3.Connection) -> None:
 def _look_over(database: sqlite3.Connection) -> None:
     said = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     if said != "ok":
-        raise sqlite3.DatabaseError(f"malformed: {said}")
+        raise sqlite3.DatabaseError(f"malformed: {' '.join(said.split())}")
 
 
 def _look_for_tables(database: sqlite3.Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 
 from . import records
@@ -25,20 +26,37 @@ _DROPPED = (DUE, PARKED, HELD)
 
 
 def entry(database: sqlite3.Connection, uniqueid: str) -> Entry | None:
-    """What is known of a call."""
+    """What is known of a call.
+
+    :raises records.UNPARSABLE: where its row makes no sense.
+    """
     rows = database.execute(f"SELECT {_ENTRY_FIELDS} FROM calls WHERE uniqueid = ?", (uniqueid,)).fetchall()
     return _entry(rows[0]) if rows else None
 
 
+def park_all(database: sqlite3.Connection, uniqueid: str, why: str) -> None:
+    """Leave all that is due of a call to a human."""
+    database.execute(
+        "UPDATE deliveries SET state = ?, last_error = ? WHERE uniqueid = ? AND state = ?", (PARKED, why, uniqueid, DUE)
+    )
+
+
 def calls(database: sqlite3.Connection, since: float, until: float, number: str) -> list[Entry]:
-    """Calls that began from `since` on and before `until`, the oldest first; of more than 1000 the newest."""
+    """Calls that began from `since` on and before `until`, the oldest first; of more than 1000 the newest.
+
+    One whose row makes no sense is left out.
+    """
     only, values = ("AND number = ?", [number]) if number else ("", [])
     rows = database.execute(
         f"SELECT {_ENTRY_FIELDS} FROM calls WHERE started_at >= ? AND started_at < ? {only}"
         " ORDER BY started_at DESC, uniqueid DESC LIMIT ?",
         (since, until, *values, _CALLS_AT_ONCE),
     ).fetchall()
-    return [_entry(row) for row in reversed(rows)]
+    found = []
+    for row in reversed(rows):
+        with contextlib.suppress(*records.UNPARSABLE):
+            found.append(_entry(row))
+    return found
 
 
 def find(database: sqlite3.Connection, text: str) -> list[str]:

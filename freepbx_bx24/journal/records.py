@@ -110,6 +110,10 @@ def plain(text: str, longest: int = LONGEST_TEXT) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
+# What the readers below raise for text that is not theirs.
+UNPARSABLE = (ValueError, KeyError, TypeError, AttributeError)
+
+
 def registration_to_text(registration: Registration) -> str:
     """A registration as JSON."""
     return json.dumps({**asdict(registration), "started": registration.started.isoformat()}, ensure_ascii=False)
@@ -118,7 +122,7 @@ def registration_to_text(registration: Registration) -> str:
 def registration_from_text(text: str) -> Registration:
     """A registration from its JSON.
 
-    :raises ValueError, KeyError, TypeError: where it is none.
+    :raises UNPARSABLE: where it is none.
     """
     data = json.loads(text)
     data["people"] = tuple(Person(**person) for person in data["people"])

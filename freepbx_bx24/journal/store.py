@@ -10,7 +10,7 @@ from typing import Iterator, Sequence, Tuple, Union
 
 from ..call import Outcome, Registration
 from ..errors import JournalError
-from . import keeping, order, people, stamp
+from . import keeping, order, people, records, stamp
 from .database import take_lock
 from .records import KINDS, Delivery, Entry, Registered, StoryLine
 from .whole import WholeFile
@@ -83,8 +83,17 @@ class Journal:
         self._file.change(lambda journal: keeping.finished(journal, uniqueid))
 
     def entry(self, uniqueid: str) -> Entry | None:
-        """What is known of a call."""
-        return self._file.ask(lambda journal: people.entry(journal, uniqueid))
+        """What is known of a call; None for an unknown one.
+
+        None too where its row makes no sense: what is due of it is parked then, so that it holds up no other.
+        """
+        try:
+            return self._file.ask(lambda journal: people.entry(journal, uniqueid))
+        except records.UNPARSABLE as error:
+            LOG.error("%s: what the journal has of this call makes no sense, it is left to you: %r", uniqueid, error)
+            why = "what the journal has of this call makes no sense"
+            self._file.change(lambda journal: people.park_all(journal, uniqueid, why))
+            return None
 
     # -- deliveries --------------------------------------------------------------------------------------------
 
@@ -199,7 +208,7 @@ class Journal:
     def _look_whether_it_is_older(self) -> None:
         """Compare with the last run's stamp, then stamp this run. A disk without room is no reason not to start."""
         try:
-            if self._file.ask(lambda journal: stamp.is_older(journal, self._run)):
+            if not self._file.replaced and self._file.ask(lambda journal: stamp.is_older(journal, self._run)):
                 now = time.time()
                 self._file.change(lambda journal: stamp.set_uncertain(journal, now))
                 LOG.warning(

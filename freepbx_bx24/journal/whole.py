@@ -16,22 +16,24 @@ REPLACE_AGAIN_SECONDS = 60.0  # after a damaged file could not be replaced (disk
 
 
 class WholeFile:
-    """The connection to the file at `path`.
+    """The connection to the file at `path`. `replaced` says whether that was found damaged now, so that it is new.
 
     :raises JournalError: where it can't be opened, or is damaged and can't be replaced.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.replaced = False
         self._replace_from = 0.0
         damaged.complete(path)
         try:
             self.database = database.connect(path)
-        except sqlite3.Error as error:
+        except database.UNREADABLE as error:
             if not database.is_damage(error):
                 raise JournalError(f"{path} can't be opened: {error}") from error
             damaged.replace(path, str(error))
             self.database = self._connected()
+            self.replaced = True
 
     def close(self) -> None:
         """Close it; its log of changes goes into it."""
@@ -54,11 +56,11 @@ class WholeFile:
     def _have(self, way: Callable[[sqlite3.Connection, Step[Answer]], Answer], step: Step[Answer]) -> Answer:
         try:
             return way(self.database, step)
-        except sqlite3.DatabaseError as error:
+        except database.UNREADABLE as error:
             self._replace(str(error))
         try:
             return way(self.database, step)
-        except sqlite3.DatabaseError as error:
+        except database.UNREADABLE as error:
             raise JournalError(f"the new journal is damaged too: {error}", "Look at the disk: `dmesg`.") from error
 
     def _replace(self, why: str) -> None:
@@ -73,5 +75,5 @@ class WholeFile:
     def _connected(self) -> sqlite3.Connection:
         try:
             return database.connect(self.path)
-        except sqlite3.Error as error:
+        except database.UNREADABLE as error:
             raise JournalError(f"{self.path} can't be opened: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -173,6 +174,52 @@ def test_whichever_page_is_zeroed_calls_go_on_and_each_call_that_is_left_owes_wh
     assert min(carried) in (0, *range(calls // 2, calls))  # all are lost with the root of their table alone
     assert carried.count(0) <= 1
     assert lossless > len(carried) / 3
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_whatever_bytes_are_overwritten_the_journal_opens_and_calls_go_on(folder: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    path = folder / "journal.sqlite"
+    for _ in range(dice.choice((1, 1, 2, 5))):
+        size = dice.choice((1, 4, 50, 1000, PAGE))
+        offset = dice.randrange(path.stat().st_size - size) if dice.random() < 0.7 else dice.randrange(PAGE)
+        overwrite(path, offset, bytes(size) if dice.random() < 0.5 else dice.randbytes(size))
+    journal = Journal(folder)
+    for item in journal.owed():
+        journal.entry(item.uniqueid)
+    journal.begin(call("new", number="+7new"), 0)
+    journal.registered("new", ANSWER)
+    journal.ended(end("new"), 0)
+    assert ("new", FINISH) in {(item.uniqueid, item.kind) for item in journal.deliverable(1e10, 1000)}
+    assert "new" in {entry.uniqueid for entry in journal.calls(0, 1e12)}
+    journal.close()
+    no_leftovers(folder)
+
+
+def test_a_text_that_is_none_is_damage_and_its_call_alone_is_lost(
+    folder: Path, before: tuple[dict[str, Entry], dict[int, Delivery]]
+) -> None:
+    journal = Journal(folder)
+    journal._file.database.execute("UPDATE calls SET registration = CAST(x'7b22ff' AS TEXT) WHERE uniqueid = '1099.1'")
+    assert {entry.uniqueid for entry in journal.calls(0, 1e12)} == before[0].keys() - {"1099.1"}
+    assert len(damaged_files(folder)) == 1
+    journal.close()
+
+
+def test_a_call_that_makes_no_sense_is_left_to_a_human_and_holds_up_no_other(
+    folder: Path, before: tuple[dict[str, Entry], dict[int, Delivery]], caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(folder)
+    journal._file.database.execute("UPDATE calls SET outcome = '[]' WHERE uniqueid = '1098.1'")
+    with caplog.at_level(logging.ERROR, "bx24.journal"):
+        assert journal.entry("1098.1") is None
+    assert "1098.1: what the journal has of this call makes no sense" in caplog.text
+    owed = {(item.kind, item.state) for item in journal.owed() if item.uniqueid == "1098.1"}
+    assert owed == {(SHOW, "parked"), (HIDE, "parked"), (FINISH, "parked")}
+    assert "1098.1" not in {item.uniqueid for item in journal.deliverable(1e10, 1000)}
+    assert {entry.uniqueid for entry in journal.calls(0, 1e12)} == before[0].keys() - {"1098.1"}
+    assert damaged_files(folder) == []
+    journal.close()
 
 
 def test_what_is_no_journal_at_all_is_put_aside_in_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -298,11 +298,12 @@ def test_a_full_disk_is_a_journal_error_and_once_there_is_room_the_journal_works
         "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
         "print(journal.begin(call('2.2'), 0)); journal.registered('1.1', ANSWER)\n"
         "print(journal.entry('1.1') == Entry(CALL, ANSWER), journal.entry('2.2') == Entry(call('2.2')))\n"
+        "print(journal._file.database.execute('PRAGMA integrity_check').fetchall(), journal.stamp())\n"
     )
     printed, _ = in_another_process(code, tmp_path).communicate(timeout=30)
     lines = printed.splitlines()
     assert [line.startswith("refused: the journal can't be written") for line in lines[:2]] == [True, True], printed
-    assert lines[2:] == ["True None", "True", "True True"]
+    assert lines[2:] == ["True None", "True", "True True", "[('ok',)] None"]
 
 
 def test_a_disk_without_room_is_a_journal_error_and_with_room_the_journal_works_again(tmp_path: Path) -> None:
@@ -316,6 +317,7 @@ def test_a_disk_without_room_is_a_journal_error_and_with_room_the_journal_works_
         "except JournalError as error: print('refused:', error)\n"
         "(folder / 'ballast').unlink()\n"
         "print(journal.begin(call('2.2'), 0), journal.entry('1.1') == Entry(CALL))\n"
+        "print(journal._file.database.execute('PRAGMA integrity_check').fetchall(), journal.stamp())\n"
     )
     done = subprocess.run(
         ["unshare", "--mount", *program(code, tmp_path)],
@@ -329,7 +331,7 @@ def test_a_disk_without_room_is_a_journal_error_and_with_room_the_journal_works_
     lines = done.stdout.splitlines()
     assert lines[0] == "No space left on device"
     assert lines[1].startswith("refused: the journal can't be written"), done.stdout
-    assert lines[2] == "True True"
+    assert lines[2:] == ["True True", "[('ok',)] None"]
 
 
 # -- records and intake --------------------------------------------------------------------------------------
