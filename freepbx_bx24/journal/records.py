@@ -1,18 +1,32 @@
-"""A call as the journal keeps it, and its way to and from JSON text."""
+"""A call, a delivery and a line of its story as the journal keeps them, and their way to and from JSON text."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from ..call import Entity, Outcome, Person, Registration
 
 REGISTER = "register"
+SHOW = "show"
+HIDE = "hide"
 FINISH = "finish"
+ATTACH = "attach"
+KINDS = (REGISTER, SHOW, HIDE, FINISH, ATTACH)
+
 DUE = "due"
 DONE = "done"
-PARKED = "parked"
+PARKED = "parked"  # the portal refused it too often: a human decides
+HELD = "held"  # a human keeps it back
+DROPPED = "dropped"  # a human gave it up
+
+LONGEST_TEXT = 500  # characters of an error or of a story's detail
+LONGEST_WORD = 80  # of what a line of the story is about
+LONGEST_JSON = 100_000  # of a payload or of a call's legs
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -27,29 +41,77 @@ class Registered:
 
 @dataclass(frozen=True)
 class Entry:
-    """One call of the journal. `registered` and `outcome` are None until they are known."""
+    """One call of the journal. `registered` and `outcome` are None until they are known.
+
+    `portal` is the origin of the portal that has the call (empty: not said); `user_id` the person as resolved when the
+    call came (0: not resolved); `rule` the line and rule that decided; `legs` JSON text, empty until known; `parked`
+    whether its register or finish waits for a human; `written` when the row was made (wall clock seconds).
+    """
 
     registration: Registration
     registered: Registered | None = None
     outcome: Outcome | None = None
     finished: bool = False
+    portal: str = ""
+    user_id: int = 0
+    rule: str = ""
+    legs: str = ""
+    parked: bool = False
+    written: float = field(default=0.0, compare=False)
 
     @property
     def uniqueid(self) -> str:
         """The uniqueid of the channel that ran register: the journal's key."""
         return self.registration.uniqueid
 
+    @property
+    def state(self) -> str:
+        """One word: `registering`, `open`, `ended`, `finished` or `parked`; the first of the table that is so."""
+        words = (
+            ("finished", self.finished),
+            ("parked", self.parked),
+            ("ended", self.outcome is not None),
+            ("open", self.registered is not None),
+        )
+        return next((word for word, is_so in words if is_so), "registering")
+
 
 @dataclass(frozen=True)
 class Delivery:
-    """One thing that the portal must learn: due at (wall clock seconds), tried so often, refused last with this."""
+    """One thing that the portal must learn of a call.
 
+    `payload` is JSON text (user ids of a card, the file of a recording), `due` wall clock seconds; `attempts` counts
+    all tries, `refusals` those in which the portal refused this very item; `last_error` is what was said last.
+    """
+
+    id: int
     uniqueid: str
     kind: str
+    payload: str
     due: float
     attempts: int
+    refusals: int
     last_error: str
     state: str
+
+
+@dataclass(frozen=True)
+class StoryLine:
+    """One line of what happened to a call: when (wall clock seconds), what, and the detail."""
+
+    at: float
+    what: str
+    detail: str
+
+
+def plain(text: str, longest: int = LONGEST_TEXT) -> str:
+    """One line of at most so many characters, which a terminal and SQLite can take: control characters become `?`."""
+    text = _CONTROL.sub("?", text[: longest + 1])
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+# What the readers below raise for text that is not theirs.
+UNPARSABLE = (ValueError, KeyError, TypeError, AttributeError)
 
 
 def registration_to_text(registration: Registration) -> str:
@@ -60,7 +122,7 @@ def registration_to_text(registration: Registration) -> str:
 def registration_from_text(text: str) -> Registration:
     """A registration from its JSON.
 
-    :raises ValueError, KeyError, TypeError: where it is none.
+    :raises UNPARSABLE: where it is none.
     """
     data = json.loads(text)
     data["people"] = tuple(Person(**person) for person in data["people"])

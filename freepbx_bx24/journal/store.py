@@ -1,281 +1,222 @@
-"""The journal's SQLite file: calls and deliveries, written by the one process that holds its lock."""
+"""The journal: calls and what the CRM is owed of each, written by the one process that holds its lock."""
 
 from __future__ import annotations
 
-import fcntl
+import logging
 import os
-import sqlite3
 import time
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Iterator, Sequence, Tuple, Union
 
 from ..call import Outcome, Registration
 from ..errors import JournalError
-from . import records
-from .records import DONE, DUE, FINISH, PARKED, REGISTER, Delivery, Entry, Registered
+from . import keeping, order, people, records, stamp
+from .database import take_lock
+from .records import KINDS, Delivery, Entry, Registered, StoryLine
+from .whole import WholeFile
 
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE calls (
-    uniqueid TEXT PRIMARY KEY,
-    linkedid TEXT NOT NULL,
-    external_id TEXT NOT NULL,
-    direction TEXT NOT NULL,
-    number TEXT NOT NULL,
-    line TEXT NOT NULL,
-    started TEXT NOT NULL,
-    registration TEXT NOT NULL,
-    call_id TEXT,
-    registered TEXT,
-    outcome TEXT,
-    finished INTEGER NOT NULL DEFAULT 0,
-    written REAL NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX calls_by_age ON calls (written);
-CREATE TABLE deliveries (
-    uniqueid TEXT NOT NULL REFERENCES calls ON DELETE CASCADE,
-    kind TEXT NOT NULL,
-    due REAL NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    last_error TEXT NOT NULL DEFAULT '',
-    state TEXT NOT NULL DEFAULT 'due',
-    PRIMARY KEY (uniqueid, kind)
-) WITHOUT ROWID;
-CREATE INDEX deliveries_due ON deliveries (state, due);
-"""
-_DELIVERY_FIELDS = "uniqueid, kind, due, attempts, last_error, state"
-# What is owed and can be delivered: a register, or anything of a call that is registered. Takes (DUE, REGISTER).
-_DELIVERABLE = (
-    "deliveries AS wanted WHERE state = ? AND (kind = ? OR EXISTS ("
-    "SELECT 1 FROM calls WHERE calls.uniqueid = wanted.uniqueid AND call_id IS NOT NULL))"
-)
+LOG = logging.getLogger("bx24.journal")
+# An item by its id, or a call's register or finish by (uniqueid, kind): there is at most one of each.
+Which = Union[int, Tuple[str, str]]
 
 
 class Journal:
     """Calls and deliveries. One thread at a time may use an object; another process can't open the same folder.
 
-    :param folder: the state folder; the file is `journal.sqlite`, the lock `journal.lock`.
+    A damaged file is put aside, here and at any later step, and what can be read of it goes on in a new one.
+    All methods raise JournalError where the file can't be read or written; a step is then not done at all.
+    Times are wall clock seconds.
+
+    :param folder: the state folder; the file is `journal.sqlite`, the lock `journal.lock`, the stamp `journal.run`.
     :raises JournalError: where the folder can't be written or another process holds the lock.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._lock = _take_lock(folder / "journal.lock")
+        self._run = folder / "journal.run"
+        self._lock = take_lock(folder / "journal.lock")
         try:
-            self._database = _opened(folder / "journal.sqlite")
+            self._file = WholeFile(folder / "journal.sqlite")
         except BaseException:
             os.close(self._lock)
             raise
+        self._look_whether_it_is_older()
 
     def close(self) -> None:
         """Close the file and let go of the lock."""
-        self._database.close()
+        self._file.close()
         os.close(self._lock)
 
-    def begin(self, registration: Registration, due: float) -> bool:
-        """Write a call down with its registration owed from `due` on; False where the call is known already."""
-        with self._transaction() as database:
-            added = database.execute(
-                "INSERT OR IGNORE INTO calls (uniqueid, linkedid, external_id, direction, number, line, started,"
-                " registration, written) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    registration.uniqueid,
-                    registration.linkedid,
-                    registration.external_id,
-                    registration.direction,
-                    registration.number,
-                    registration.line,
-                    registration.started.isoformat(),
-                    records.registration_to_text(registration),
-                    time.time(),
-                ),
-            ).rowcount
-            if added:
-                self._owe(database, registration.uniqueid, REGISTER, due)
-        return bool(added)
+    # -- a call's way ------------------------------------------------------------------------------------------
 
-    def registered(self, uniqueid: str, answer: Registered) -> bool:
-        """The portal has the call: keep its answer, nothing more is owed for register; False for an unknown call."""
-        with self._transaction() as database:
-            changed = database.execute(
-                "UPDATE calls SET call_id = ?, registered = ? WHERE uniqueid = ?",
-                (answer.call_id, records.registered_to_text(answer), uniqueid),
-            ).rowcount
-            self._settle(database, uniqueid, REGISTER, DONE, "")
-        return bool(changed)
+    def begin(self, registration: Registration, due: float, user_id: int = 0, rule: str = "") -> bool:
+        """Write a call down with its registration owed from `due` on; False where the call is known already.
+
+        :param user_id: the portal's user that the person was resolved to now; 0 where that is not known.
+        :param rule: the line and rule that decided, for people.
+        """
+        return self._file.change(lambda journal: keeping.begin(journal, registration, due, user_id, rule))
+
+    def registered(self, uniqueid: str, answer: Registered, portal: str = "") -> bool:
+        """The portal has the call: keep its answer, nothing more is owed for register; False for an unknown call.
+
+        :param portal: the origin of that portal, so that another one in the settings is noticed.
+        """
+        return self._file.change(lambda journal: keeping.registered(journal, uniqueid, answer, portal))
 
     def unregistered(self, uniqueid: str, due: float) -> None:
-        """The portal lost the call: its registration is owed again."""
-        with self._transaction() as database:
-            database.execute("UPDATE calls SET call_id = NULL, registered = NULL WHERE uniqueid = ?", (uniqueid,))
-            database.execute(
-                "UPDATE deliveries SET state = ?, due = ? WHERE uniqueid = ? AND kind = ?",
-                (DUE, due, uniqueid, REGISTER),
-            )
+        """The portal lost the call: its registration is owed again. That counts as refused: it holds up nobody."""
+        self._file.change(lambda journal: keeping.unregistered(journal, uniqueid, due))
+
+    def keep_legs(self, uniqueid: str, legs: str) -> bool:
+        """Keep who rang and talked when, as JSON text; False for an unknown call.
+
+        :raises ValueError: for more than 100,000 characters.
+        """
+        return self._file.change(lambda journal: keeping.keep_legs(journal, uniqueid, legs))
 
     def ended(self, outcome: Outcome, due: float) -> bool:
         """Write down how a call ended, its finish owed from `due` on; False where that is known already."""
-        with self._transaction() as database:
-            changed = database.execute(
-                "UPDATE calls SET outcome = ? WHERE uniqueid = ? AND outcome IS NULL",
-                (records.outcome_to_text(outcome), outcome.uniqueid),
-            ).rowcount
-            if changed:
-                self._owe(database, outcome.uniqueid, FINISH, due)
-        return bool(changed)
+        return self._file.change(lambda journal: keeping.ended(journal, outcome, due))
 
     def finished(self, uniqueid: str) -> None:
-        """The portal knows how the call ended: nothing more is owed."""
-        with self._transaction() as database:
-            database.execute("UPDATE calls SET finished = 1 WHERE uniqueid = ?", (uniqueid,))
-            self._settle(database, uniqueid, FINISH, DONE, "")
-
-    def postpone(self, uniqueid: str, kind: str, due: float, error: str) -> None:
-        """A delivery failed and is tried again from `due` on."""
-        with self._transaction() as database:
-            database.execute(
-                "UPDATE deliveries SET due = ?, last_error = ?, attempts = attempts + 1"
-                " WHERE uniqueid = ? AND kind = ? AND state = ?",
-                (due, error, uniqueid, kind, DUE),
-            )
-
-    def park(self, uniqueid: str, kind: str, error: str) -> None:
-        """A delivery can't succeed by being repeated: kept for a human, with its reason."""
-        with self._transaction() as database:
-            self._settle(database, uniqueid, kind, PARKED, error)
+        """The portal knows how the call ended: what is left of its cards is dropped, its recordings can go."""
+        self._file.change(lambda journal: keeping.finished(journal, uniqueid))
 
     def entry(self, uniqueid: str) -> Entry | None:
-        """What is known of a call."""
-        rows = self._read("SELECT registration, registered, outcome, finished FROM calls WHERE uniqueid = ?", uniqueid)
-        if not rows:
+        """What is known of a call; None for an unknown one.
+
+        None too where its row makes no sense: what is due of it is parked then, so that it holds up no other.
+        """
+        try:
+            return self._file.ask(lambda journal: people.entry(journal, uniqueid))
+        except records.UNPARSABLE as error:
+            LOG.error("%s: what the journal has of this call makes no sense, it is left to you: %r", uniqueid, error)
+            why = "what the journal has of this call makes no sense"
+            self._file.change(lambda journal: people.park_all(journal, uniqueid, why))
             return None
-        registration, registered, outcome, finished = rows[0]
-        return Entry(
-            records.registration_from_text(registration),
-            records.registered_from_text(registered) if registered else None,
-            records.outcome_from_text(outcome) if outcome else None,
-            bool(finished),
-        )
+
+    # -- deliveries --------------------------------------------------------------------------------------------
+
+    def owe(self, uniqueid: str, kind: str, payload: str, due: float) -> int | None:
+        """Owe the portal a card or a recording (show, hide, attach) from `due` on; returns the item's id.
+
+        None for an unknown call, a card of a finished one, or the 2001st item of one call.
+
+        :param payload: JSON text.
+        :raises ValueError: for another kind, or more than 100,000 characters.
+        """
+        return self._file.change(lambda journal: keeping.owe(journal, uniqueid, kind, payload, due))
+
+    def deliverable(self, now: float, most: int, kinds: Sequence[str] = KINDS) -> list[Delivery]:
+        """What may be delivered now, `most` at most: the most urgent first, each call's and number's own order kept.
+
+        No two registers of one client number and no two items of one call, but for cards that follow each other.
+        """
+        return self._file.ask(lambda journal: order.deliverable(journal, now, most, kinds))
 
     def next_due(self, now: float) -> Delivery | None:
-        """The delivery to make next: registers first, then by time; a finish only once its call is registered."""
-        rows = self._read(
-            f"SELECT {_DELIVERY_FIELDS} FROM {_DELIVERABLE} AND due <= ? ORDER BY kind = ? DESC, due LIMIT 1",
-            *(DUE, REGISTER, now, REGISTER),
-        )
-        return Delivery(*rows[0]) if rows else None
+        """The one delivery to make next."""
+        return next(iter(self.deliverable(now, 1)), None)
 
-    def earliest_due(self) -> float | None:
-        """When `next_due` will have something (wall clock seconds), or None where that needs something else first."""
-        due = self._read(f"SELECT min(due) FROM {_DELIVERABLE}", DUE, REGISTER)[0][0]
-        return None if due is None else float(due)
+    def earliest_due(self, now: float) -> float | None:
+        """When `deliverable` will have something (not after `now` where it has), or None where that needs more."""
+        return self._file.ask(lambda journal: order.earliest_due(journal, now))
+
+    def done(self, delivery_id: int) -> bool:
+        """The portal took a card or a recording; False where it was not owed. Register and finish have their own."""
+        return self._file.change(lambda journal: keeping.done(journal, delivery_id))
+
+    def postpone(self, which: Which, due: float, error: str, refused: bool = False) -> bool:
+        """A delivery failed and is tried again from `due` on; False where it is not due.
+
+        :param refused: the portal refused this very item; from then on it holds up nobody.
+        """
+        return self._file.change(lambda journal: keeping.postpone(journal, which, due, error, refused))
+
+    def park(self, which: Which, error: str) -> bool:
+        """A delivery can't succeed by being repeated: kept for a human, with its reason; False where it is not due."""
+        return self._file.change(lambda journal: keeping.park(journal, which, error))
+
+    # -- for people --------------------------------------------------------------------------------------------
+
+    def calls(self, since: float, until: float, number: str = "") -> list[Entry]:
+        """Calls that began from `since` on and before `until`, the oldest first; of more than 1000 the newest."""
+        return self._file.ask(lambda journal: people.calls(journal, since, until, number))
+
+    def find(self, text: str) -> list[str]:
+        """The uniqueids of the calls meant by a uniqueid, an external id or a canonical number, the newest first."""
+        return self._file.ask(lambda journal: people.find(journal, text))
 
     def owed(self) -> list[Delivery]:
-        """All that is still owed or parked, the oldest first."""
-        rows = self._read(f"SELECT {_DELIVERY_FIELDS} FROM deliveries WHERE state != ? ORDER BY due", DONE)
-        return [Delivery(*row) for row in rows]
+        """All that is due, parked or held, by due time."""
+        return self._file.ask(people.owed)
 
-    def prune(self, before: float, most: int = 200) -> int:
-        """Forget finished calls written before that time, a few at once; returns how many went."""
-        with self._transaction() as database:
-            return database.execute(
-                "DELETE FROM calls WHERE uniqueid IN (SELECT uniqueid FROM calls WHERE written < ? AND finished = 1"
-                " LIMIT ?)",
-                (before, most),
-            ).rowcount
+    def delivery(self, delivery_id: int) -> Delivery | None:
+        """One item by its id."""
+        return self._file.ask(lambda journal: people.delivery(journal, delivery_id))
 
-    def _owe(self, database: sqlite3.Connection, uniqueid: str, kind: str, due: float) -> None:
-        database.execute(
-            "INSERT OR IGNORE INTO deliveries (uniqueid, kind, due) VALUES (?, ?, ?)", (uniqueid, kind, due)
-        )
+    def retry(self, delivery_id: int) -> bool:
+        """Due now and as if never refused: parked, held, put off, even dropped; False for what is done or unknown."""
+        return self._file.change(lambda journal: people.retry(journal, delivery_id, time.time()))
 
-    def _settle(self, database: sqlite3.Connection, uniqueid: str, kind: str, state: str, error: str) -> None:
-        database.execute(
-            "UPDATE deliveries SET state = ?, last_error = ?, attempts = attempts + 1 WHERE uniqueid = ? AND kind = ?",
-            (state, error, uniqueid, kind),
-        )
+    def hold(self, delivery_id: int) -> bool:
+        """Keep a due or parked item back until it is released; False where it is neither."""
+        return self._file.change(lambda journal: people.hold(journal, delivery_id))
 
-    def _read(self, query: str, *values: object) -> list[Any]:
+    def release(self, delivery_id: int) -> bool:
+        """Let a held item be due again at its own time; False where it is not held."""
+        return self._file.change(lambda journal: people.release(journal, delivery_id))
+
+    def drop(self, delivery_id: int) -> bool:
+        """Give an item up, a register or finish with all that is left of its call; False for what is done."""
+        return self._file.change(lambda journal: people.drop(journal, delivery_id))
+
+    def tell(self, uniqueid: str, what: str, detail: str = "", at: float | None = None) -> bool:
+        """Add a line to a call's story (80 and 500 characters, 60 lines), now or `at`; False for an unknown call."""
+        when = time.time() if at is None else at
+        return self._file.change(lambda journal: people.tell(journal, uniqueid, when, what, detail))
+
+    def story(self, uniqueid: str) -> list[StoryLine]:
+        """What happened to a call, in the order of happening."""
+        return self._file.ask(lambda journal: people.story(journal, uniqueid))
+
+    # -- upkeep ------------------------------------------------------------------------------------------------
+
+    def prune(self, before: float, most: int = keeping.MOST_AT_ONCE) -> int:
+        """Forget finished calls written before that time, and calls without an end after 31 days; returns how many.
+
+        At most 200 in one step, whatever is asked for.
+        """
+        return self._file.change(lambda journal: keeping.prune(journal, before, time.time(), most))
+
+    @property
+    def uncertain_before(self) -> float:
+        """Items older than this may have been delivered although the journal says they are owed; 0.0: none.
+
+        The journal is new, was damaged, or an older copy was put in its place: look such calls up at the portal first.
+        """
+        return self._file.ask(stamp.uncertain_before)
+
+    def stamp(self) -> None:
+        """Note that the journal is in use: at start, and then every minute or so."""
+        number = self._file.change(lambda journal: stamp.next_stamp(journal, self._run))
         try:
-            return self._database.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            raise JournalError(f"the journal can't be read: {error}") from error
+            stamp.write(self._run, number)
+        except OSError as error:
+            raise JournalError(f"{self._run} can't be written: {error.strerror}") from error
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._database)
-
-
-class _Transaction:
-    """BEGIN IMMEDIATE to COMMIT; rolled back where anything is raised, and SQLite's errors become ours."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self.database = database
-
-    def __enter__(self) -> sqlite3.Connection:
+    def _look_whether_it_is_older(self) -> None:
+        """Compare with the last run's stamp, then stamp this run. A disk without room is no reason not to start."""
         try:
-            self.database.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            raise JournalError(f"the journal can't be written: {error}") from error
-        return self.database
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        try:
-            self.database.execute("COMMIT" if kind is None else "ROLLBACK")
-        except sqlite3.Error as failure:
-            if self.database.in_transaction:
-                self.database.execute("ROLLBACK")
-            if kind is None:
-                raise JournalError(f"the journal can't be written: {failure}") from failure
-        if isinstance(error, sqlite3.Error):
-            raise JournalError(f"the journal can't be written: {error}") from error
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    """The database, its schema made where it is new.
-
-    :raises JournalError: where it can't be opened or is of a newer version.
-    """
-    try:
-        database = sqlite3.connect(str(path), isolation_level=None, check_same_thread=False, timeout=5)
-    except sqlite3.Error as error:
-        raise JournalError(f"{path} can't be opened: {error}") from error
-    try:
-        # FULL: a call that was acknowledged survives a power cut; WAL: readers never hold the writer up.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            database.execute(f"PRAGMA {pragma}")
-        _migrate(database)
-    except BaseException as error:
-        database.close()
-        if isinstance(error, sqlite3.Error):
-            raise JournalError(f"{path} can't be opened: {error}") from error
-        raise
-    return database
-
-
-def _migrate(database: sqlite3.Connection) -> None:
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise JournalError(
-            f"the journal was written by a newer version (schema {version}, this one knows {SCHEMA_VERSION})",
-            "Install that version again, or move journal.sqlite away.",
-        )
-    if version == 0:
-        database.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-
-
-def _take_lock(path: Path) -> int:
-    """The one writer's lock: a lock on a file, which the kernel drops with the process, never a pid to guess by."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    except OSError as error:
-        raise JournalError(f"{path} can't be opened: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise JournalError(
-            f"another process holds {path}", "`bx24 serve` runs already: see `systemctl status freepbx-bx24`."
-        ) from None
-    return descriptor
+            if not self._file.replaced and self._file.ask(lambda journal: stamp.is_older(journal, self._run)):
+                now = time.time()
+                self._file.change(lambda journal: stamp.set_uncertain(journal, now))
+                LOG.warning(
+                    "%s is older than the last run: what it owes is looked up at the portal first", self._file.path.name
+                )
+            self.stamp()
+        except JournalError as error:
+            LOG.error("%s %s", error, error.hint)
 
 
 def intake_files(folder: Path) -> Iterator[Path]:

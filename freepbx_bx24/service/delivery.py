@@ -1,38 +1,60 @@
-"""Delivers what the journal owes the portal: late registers, then finishes; waits where the portal is down."""
+"""Delivers what the journal owes the portal, many items in one request; waits where the portal is down."""
 
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
-from dataclasses import replace
+from typing import Sequence
 
+from ..bitrix24 import batch
+from ..bitrix24.client import Result, Urgency
+from ..bitrix24.sizer import Sizer
 from ..call import INBOUND
-from ..errors import JournalError, PortalAuthorisation, PortalError, PortalRefused
-from ..journal.records import FINISH, PARKED, REGISTER, Delivery, Entry
-from . import intake, portal_calls
+from ..errors import (
+    LOGIN,
+    METHOD,
+    PORTAL,
+    JournalError,
+    PortalBroken,
+    PortalError,
+    PortalRefused,
+    PortalTimeout,
+    PortalWaits,
+)
+from ..journal.records import FINISH, HIDE, REGISTER, SHOW, Delivery
+from . import intake
+from .errands import Errand, Nothing, errand_for
 from .runtime import Runtime
+from .settlement import LONGEST_SECONDS, Settlement, back_off
 
 LOG = logging.getLogger("bx24.delivery")
 
-FIRST_SECONDS = 2.0
-LONGEST_SECONDS = 60.0  # between two probes of a portal that is down
-LONGEST_ITEM_SECONDS = 3600.0  # between two tries of an item that the portal refuses
-TRIES = 8  # of an item that the portal refuses, before it is parked for a human
-RINGING_SECONDS = 20.0  # a late card is worth showing while the phone may still ring
+FRESH_SECONDS = 60.0  # an item that fell due since then is news, not backlog
+BACKLOG_WAIT_SECONDS = 1.0  # a backlog that must wait longer for the portal's limits leaves the turn to what is new
+LOGIN_SECONDS = 5.0  # between two looks whether somebody has logged in: they cost nothing
 LOOK_SECONDS = 5.0  # how often the intake folder is looked at
 PRUNE_SECONDS = 600.0
+STAMP_SECONDS = 60.0
+BATCH_SECONDS = 70.0  # the portal gives a request up after 60 s
+
+# How urgent something new is. A call whose register was late is still going on: somebody waits for its card.
+URGENCY = {REGISTER: Urgency.CARD, SHOW: Urgency.CARD, HIDE: Urgency.CARD, FINISH: Urgency.FINISH}
 
 
 class DeliveryThread(threading.Thread):
-    """One item at a time, the journal's order; safe to kill at any instant, since the journal decides what is owed."""
+    """One request at a time, the journal's order; safe to kill at any instant: the journal decides what is owed."""
 
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(name="delivery", daemon=True)
         self.runtime = runtime
+        self.settlement = Settlement(runtime)
+        self.sizer = Sizer()
         self.portal_failures = 0
-        self.pruned = time.monotonic()
+        self.most = batch.MOST  # items in the next request
+        self.said = ""
+        self.suspect: Delivery | None = None  # the item that was alone when the portal failed last
+        self.pruned = self.stamped = time.monotonic()
 
     def run(self) -> None:
         """Deliver until the service stops."""
@@ -50,93 +72,143 @@ class DeliveryThread(threading.Thread):
                 self.runtime.wake.clear()
 
     def step(self) -> float:
-        """Take in, deliver at most one item; returns how many seconds may pass before the next step."""
+        """Take in, send at most one request; returns how many seconds may pass before the next step."""
         runtime = self.runtime
         intake.read(runtime)
-        self.prune()
+        self.keep_up()
         now = time.time()
-        item = runtime.write(lambda journal: journal.next_due(now)).result()
-        if item is None:
-            earliest = runtime.write(lambda journal: journal.earliest_due()).result()
+        items = runtime.write(lambda journal: journal.deliverable(now, batch.MOST)).result()
+        if not items:
+            earliest = runtime.write(lambda journal: journal.earliest_due(now)).result()
             return LOOK_SECONDS if earliest is None else min(max(earliest - now, 0.05), LOOK_SECONDS)
+        errands = self.prepare(items, now)
+        if not errands:
+            return 0.0
+        chosen, urgency = self.choose(errands, now)
         began = time.monotonic()
         try:
-            entry = runtime.write(lambda journal: journal.entry(item.uniqueid)).result()
-            if entry is None:
-                return 0.0
-            DELIVER[item.kind](runtime, entry)
-        except JournalError:
-            raise
+            answers = self.send(chosen, urgency)
+        except PortalWaits as waits:
+            if waits.blame == METHOD:
+                self.settlement.put_off(chosen, waits)
+            return 0.0
         except PortalError as error:
-            return self.failed(item, error)
-        except Exception as error:  # a bug in one item must not hold up all others
-            if runtime.stopping.is_set():
-                raise
-            LOG.exception("%s: %s failed in an unforeseen way", item.uniqueid, item.kind)
-            return self.failed(item, PortalRefused("unforeseen", type(error).__name__, 0))
-        self.portal_failures = 0
-        budget = runtime.settings.wait_in if entry.registration.direction == INBOUND else runtime.settings.wait_out
-        if time.monotonic() - began <= budget and runtime.breaker.answered():
-            LOG.info("the portal answers in time again")
+            if len(chosen) > 1 or error.blame == PORTAL:
+                self.portal_failed(chosen, error)
+                return 0.0
+            answers = {chosen[0].item.id: error}
+        waiting, trouble = self.settlement.settle(chosen, answers)
+        if trouble is not None:
+            self.portal_failed(waiting, trouble)
+        else:
+            self.portal_answered(chosen, time.monotonic() - began)
         return 0.0
 
-    def failed(self, item: Delivery, error: PortalError) -> float:
-        """Two kinds of blame: the item is refused (its own back-off, in the end parked), or the portal is down."""
+    def prepare(self, items: Sequence[Delivery], now: float) -> list[Errand]:
+        """What is asked for each item; those for which nothing needs to be asked any more are struck off."""
+        runtime, errands = self.runtime, []
+        entries = runtime.write(
+            lambda journal: {item.uniqueid: journal.entry(item.uniqueid) for item in items}
+        ).result()
+        for item in items:
+            entry = entries[item.uniqueid]
+            if entry is None:
+                continue
+            errand = errand_for(item, entry, runtime.directory, self.settlement.persons.get(item.id, 0), now)
+            if isinstance(errand, Nothing):
+                self.settlement.strike_off(item, errand.why)
+            else:
+                errands.append(errand)
+        return errands
+
+    def choose(self, errands: Sequence[Errand], now: float) -> tuple[list[Errand], Urgency]:
+        """The errands of the next request and its urgency: what is new goes before and apart from a backlog.
+
+        While callers do not wait for the portal, a single item finds out whether it is back.
+        """
+        fresh = [one for one in errands if one.item.attempts == 0 and now - one.item.due < FRESH_SECONDS]
+        chosen = fresh or list(errands)
+        urgency = URGENCY[chosen[0].item.kind] if fresh else Urgency.BACKLOG
+        chosen = chosen[: 1 if self.runtime.breaker.open else self.most]
+        fit, commands = self.sizer.fits([method for one in chosen for method, _ in one.commands]), 0
+        for taken, one in enumerate(chosen):
+            commands += len(one.commands)
+            if taken and commands > fit:
+                return chosen[:taken], urgency
+        return chosen, urgency
+
+    def send(self, chosen: Sequence[Errand], urgency: Urgency) -> dict[int, Result | PortalError]:
+        """Send the errands as one request; returns the answer to each by its item's id.
+
+        :raises PortalError: where the request as a whole fails.
+        """
         runtime = self.runtime
-        LOG.warning("%s: %s not delivered: %s", item.uniqueid, item.kind, error)
-        shut_out = isinstance(error, PortalAuthorisation)
-        refused = isinstance(error, PortalRefused) and not error.retryable and not shut_out
-        if refused and item.attempts + 1 >= TRIES:
-            runtime.write(lambda journal: journal.park(item.uniqueid, item.kind, error.message)).result()
-            LOG.error("%s: %s is %s for you to look at: %s", item.uniqueid, item.kind, PARKED, error)
-            return 0.0
-        tries = item.attempts if refused else self.portal_failures
-        longest = LONGEST_ITEM_SECONDS if refused else LONGEST_SECONDS
-        pause = min(FIRST_SECONDS * 2 ** min(tries, 12), longest) * random.uniform(0.75, 1.25) * runtime.scale
-        due = time.time() + pause
-        runtime.write(lambda journal: journal.postpone(item.uniqueid, item.kind, due, error.message)).result()
-        if refused:
-            return 0.0
+        client, waits = runtime.client, BACKLOG_WAIT_SECONDS if urgency is Urgency.BACKLOG else None
+        if len(chosen) == 1 and not chosen[0].before:
+            (one,) = chosen
+            seconds = runtime.request_seconds
+            answer = client.call(one.method, one.parameters, total_seconds=seconds, urgency=urgency, wait_seconds=waits)
+            return {one.item.id: answer}
+        commands = {
+            f"{one.item.id}.{number}": batch.command(method, parameters)
+            for one in chosen
+            for number, (method, parameters) in enumerate(one.commands)
+        }
+        methods = [batch.method_of(command) for command in commands.values()]
+        seconds = max(BATCH_SECONDS * runtime.scale, runtime.request_seconds)
+        began = time.monotonic()
+        try:
+            answers = client.batch(commands, total_seconds=seconds, urgency=urgency, wait_seconds=waits)
+        except PortalTimeout:
+            self.sizer.timed_out(methods)
+            raise
+        times = [answer.time if isinstance(answer, Result) else {} for answer in answers.values()]
+        self.sizer.answered(methods, times, time.monotonic() - began)
+        return {one.item.id: answers[f"{one.item.id}.{len(one.before)}"] for one in chosen}
+
+    def portal_failed(self, errands: Sequence[Errand], error: PortalError) -> None:
+        """The portal is down or does not let us in: everything waits, and one item at a time finds out more."""
+        runtime = self.runtime
+        pause = max(back_off(self.portal_failures, LONGEST_SECONDS), error.pause_seconds) * runtime.scale
+        if error.remedy == LOGIN:
+            pause = min(pause, LOGIN_SECONDS)
+        self.say(f"the portal can't be told of calls: {error} {error.hint}")
+        self.settlement.put_off(errands, error, pause)
+        self.suspect = errands[0].item if len(errands) == 1 and error.ambiguous else None
+        # A portal that stumbles may stumble over one of the items: halving finds out which.
+        self.most = max(1, len(errands) // 2) if isinstance(error, PortalBroken) else 1
         self.portal_failures += 1
         runtime.stopping.wait(pause)  # everything waits, whatever wakes us: one probe at a time
-        return 0.0
 
-    def prune(self) -> None:
-        """Forget old finished calls, in small steps."""
-        if time.monotonic() - self.pruned < PRUNE_SECONDS:
+    def portal_answered(self, chosen: Sequence[Errand], seconds: float) -> None:
+        """The portal works: the breaker may close; an item with which alone it fails is that item's own trouble."""
+        runtime, suspect = self.runtime, self.suspect
+        self.portal_failures, self.suspect = 0, None
+        self.most = min(self.most * 4, batch.MOST)
+        self.say("")
+        if suspect and all(errand.item.id != suspect.id for errand in chosen):
+            self.settlement.refused(suspect, PortalRefused("", "the portal fails at this item alone", 0))
+        inbound = chosen[0].entry.registration.direction == INBOUND
+        longest = runtime.settings.wait_in if inbound else runtime.settings.wait_out
+        if seconds / len(chosen) <= longest and runtime.breaker.answered():
+            LOG.info("the portal answers in time again")
+
+    def say(self, trouble: str) -> None:
+        """Log a trouble when it begins, when it changes and when it is over; not at every probe."""
+        if trouble and trouble != self.said:
+            LOG.warning("%s", trouble)
+        elif self.said and not trouble:
+            LOG.info("the portal is told of calls again")
+        self.said = trouble
+
+    def keep_up(self) -> None:
+        """Note every minute that the journal is in use; forget old calls, in small steps."""
+        now = time.monotonic()
+        if now - self.stamped >= STAMP_SECONDS:
+            self.stamped = now
+            self.runtime.write(lambda journal: journal.stamp())
+        if now - self.pruned < PRUNE_SECONDS:
             return
-        self.pruned = time.monotonic()
+        self.pruned = now
         before = time.time() - self.runtime.settings.journal_days * 86400
         self.runtime.write(lambda journal: journal.prune(before))
-
-
-def deliver_register(runtime: Runtime, entry: Entry) -> None:
-    """Register late: with the original start; the card only while the phone may still ring."""
-    registration = entry.registration
-    age = time.time() - registration.started.timestamp()
-    ringing = registration.show and entry.outcome is None and age < RINGING_SECONDS
-    registered = portal_calls.register(
-        runtime.client, runtime.directory, replace(registration, show=ringing), runtime.request_seconds
-    )
-    LOG.info("%s: registered late as %s", entry.uniqueid, registered.call_id)
-    runtime.write(lambda journal: journal.registered(entry.uniqueid, registered)).result()
-
-
-def deliver_finish(runtime: Runtime, entry: Entry) -> None:
-    """Finish; a call that the portal lost is registered anew first."""
-    if entry.registered is None or entry.outcome is None:
-        return
-    uniqueid = entry.uniqueid
-    known = portal_calls.finish_and_settle(
-        runtime.client, runtime.directory, entry.registered, entry.outcome, runtime.request_seconds
-    )
-    if known:
-        runtime.write(lambda journal: journal.finished(uniqueid)).result()
-        LOG.info("%s: finished", uniqueid)
-    else:
-        LOG.warning("%s: the portal lost this call: it is registered anew", uniqueid)
-        due = time.time() + LONGEST_SECONDS * runtime.scale  # not at once: a portal that forgets all would be flooded
-        runtime.write(lambda journal: journal.unregistered(uniqueid, due)).result()
-
-
-DELIVER = {REGISTER: deliver_register, FINISH: deliver_finish}

@@ -9,7 +9,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 
 from ..call import Person, Registration
 from ..errors import GIVE_UP, PORTAL, ChannelError, PortalError
-from ..journal.records import Entry, Registered
+from ..journal.records import REGISTER, Entry, Registered
 from ..pbx import frame as frames
 from ..pbx.agi import Conversation, harmless
 from ..policy import Skip, decide_registration
@@ -62,22 +62,22 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
         _tell(conversation, frame, outputs.REGISTERED, "", registered)
 
 
-def retry_later(runtime: Runtime, uniqueid: str, why: str) -> None:
+def retry_later(runtime: Runtime, uniqueid: str, why: str, refused: bool = False) -> None:
     """Leave a registration to the delivery, now that no live attempt is under way."""
     due = time.time() + RETRY_SECONDS * runtime.scale
-    runtime.write(lambda journal: journal.postpone(uniqueid, "register", due, why))
+    runtime.write(lambda journal: journal.postpone((uniqueid, REGISTER), due, why, refused))
     runtime.wake.set()
 
 
 def _attempt(runtime: Runtime, registration: Registration, patience: float) -> Registered:
     """One live request, which a caller waits for so many seconds; its answer is kept in any case."""
-    uniqueid = registration.uniqueid
+    uniqueid, origin = registration.uniqueid, runtime.client.origin
     try:
         ask = portal_calls.asking_with_others(runtime.client, patience)
         registered = portal_calls.register(ask, runtime.directory, registration, runtime.request_seconds)
     except PortalError as error:
         LOG.warning("%s: register failed: %s", uniqueid, error)
-        retry_later(runtime, uniqueid, error.message)
+        retry_later(runtime, uniqueid, error.message, error.remedy == GIVE_UP)
         raise
     except Exception:  # nobody may wait for this any more: it must not die in silence
         LOG.exception("%s: register failed in an unforeseen way", uniqueid)
@@ -85,7 +85,7 @@ def _attempt(runtime: Runtime, registration: Registration, patience: float) -> R
         raise
     LOG.info("%s: registered as %s", uniqueid, registered.call_id)
     # The delivery is not woken: it would work beside the variables that the caller waits for, and owes nothing yet.
-    runtime.write(lambda journal: journal.registered(uniqueid, registered)).add_done_callback(
+    runtime.write(lambda journal: journal.registered(uniqueid, registered, origin)).add_done_callback(
         lambda future: _keep_unwritten(runtime, Entry(registration, registered), future)
     )
     return registered

@@ -16,7 +16,7 @@ from freepbx_bx24.sandbox.portal import Portal
 from .agi_script import REPOSITORY, AgiRun, make_directories, run_script
 
 YAML = """\
-portal: {{webhook_file: {webhook}}}
+portal: {{webhook_file: {webhook}, plan: {plan}}}
 country: RU
 default_person: 101
 default_line: "+74957770000"
@@ -44,11 +44,11 @@ class RunningService:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
-    def write_yaml(self, webhook_url: str, wait: float = 2.0) -> None:
+    def write_yaml(self, webhook_url: str, wait: float = 2.0, plan: str = "self-hosted") -> None:
         webhook = self.directory / "webhook"
         webhook.write_text(webhook_url + "\n")
         webhook.chmod(0o600)
-        self.yaml.write_text(YAML.format(webhook=webhook, wait=wait))
+        self.yaml.write_text(YAML.format(webhook=webhook, wait=wait, plan=plan))
         self.yaml.chmod(0o600)
 
     def start(self, *wrapper: str) -> RunningService:

@@ -1,0 +1,153 @@
+"""What a delivery asks of the portal, and what the portal's answer means for it: no I/O and no clock."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Mapping
+
+from ..bitrix24 import telephony
+from ..bitrix24.directory import Directory
+from ..bitrix24.replies import Result
+from ..errors import AGAIN, DONE, GIVE_UP, ITEM, SETTLE, DatabaseRefused, PersonUnknown, PortalError
+from ..journal.records import FINISH, HIDE, REGISTER, SHOW, Delivery, Entry
+from .people import candidates
+
+CARDS = {SHOW: telephony.SHOW, HIDE: telephony.HIDE}
+RINGING_SECONDS = 20.0  # a late card is worth showing while the phone may still ring
+MOST_PEOPLE = 200  # of one card; more are nobody's ring group
+
+
+@dataclass(frozen=True)
+class Errand:
+    """One item on its way to the portal.
+
+    :ivar method: and :ivar parameters: what is asked. :ivar before: commands that go ahead of it and whose failure is
+        no trouble: (method, parameters). :ivar user_id: whom it names, 0 where by extension.
+    :ivar more_people: there is somebody else to name where the portal does not know this one.
+    """
+
+    item: Delivery
+    entry: Entry
+    method: str
+    parameters: Mapping[str, object]
+    before: tuple[tuple[str, Mapping[str, object]], ...] = ()
+    user_id: int = 0
+    more_people: bool = False
+
+    @property
+    def commands(self) -> tuple[tuple[str, Mapping[str, object]], ...]:
+        """All that goes out for it, in order; the last one's answer counts."""
+        return (*self.before, (self.method, self.parameters))
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """An item for which nothing needs to be asked any more; `why` is for the log and the call's story."""
+
+    why: str
+
+
+class Fate(Enum):
+    """What becomes of an item after an answer."""
+
+    DELIVERED = "delivered"
+    NEXT_PERSON = "the next person is tried"
+    LOOK_UP = "looked up"  # an earlier attempt may have done it
+    LATER = "later"  # nobody's fault
+    REFUSED = "refused"  # by the portal, and for itself: tried again with a back-off of its own, in the end parked
+    HOPELESS = "parked at once"  # a repeat would do harm
+
+
+_FATES = {DONE: Fate.DELIVERED, SETTLE: Fate.LOOK_UP, GIVE_UP: Fate.REFUSED}
+
+
+def fate(errand: Errand, answer: Result | PortalError) -> Fate:
+    """What an answer means for its item. What else has to wait is the error's `blame`."""
+    if isinstance(answer, Result):
+        return Fate.DELIVERED
+    if isinstance(answer, PersonUnknown) and errand.more_people:
+        return Fate.NEXT_PERSON
+    if isinstance(answer, DatabaseRefused):
+        return Fate.HOPELESS
+    if answer.remedy == SETTLE and errand.item.kind != FINISH:
+        return Fate.REFUSED
+    if answer.remedy == AGAIN and answer.blame == ITEM:
+        return Fate.REFUSED  # patience, but with an end
+    return _FATES.get(answer.remedy, Fate.LATER)
+
+
+def errand_for(item: Delivery, entry: Entry, directory: Directory, person: int, now: float) -> Errand | Nothing:
+    """What is asked of the portal for an item.
+
+    :param person: how many of the call's people the portal has said not to know. :param now: wall clock seconds.
+    """
+    if item.kind == REGISTER:
+        return _register(item, entry, directory, person, now)
+    registered = entry.registered
+    if registered is None:
+        return Nothing("the call is not registered")
+    if item.kind in CARDS:
+        return _card(item, entry, registered.call_id, now)
+    if item.kind == FINISH and entry.outcome:
+        return _finish(item, entry, directory, person)
+    return Nothing("there is nothing to tell")
+
+
+def _register(item: Delivery, entry: Entry, directory: Directory, person: int, now: float) -> Errand | Nothing:
+    if entry.registered is not None:
+        return Nothing("the call is registered")
+    registration = entry.registration
+    age = now - registration.started.timestamp()
+    ringing = registration.show and entry.outcome is None and age < RINGING_SECONDS
+    people = candidates(registration.people, directory)
+    user_id, inner = people[min(person, len(people) - 1)]
+    parameters = telephony.register_parameters(replace(registration, show=ringing), user_id, inner)
+    return Errand(item, entry, telephony.REGISTER, parameters, (), user_id, person + 1 < len(people))
+
+
+def _finish(item: Delivery, entry: Entry, directory: Directory, person: int) -> Errand:
+    registered, outcome = entry.registered, entry.outcome
+    assert registered and outcome
+    people = candidates(outcome.people, directory)
+    user_id, inner = people[min(person, len(people) - 1)]
+    before: tuple[tuple[str, Mapping[str, object]], ...] = ()
+    if registered.user_id and user_id and user_id != registered.user_id:
+        # finish closes the card of its own USER_ID only
+        before = ((telephony.HIDE, telephony.card_parameters(registered.call_id, [registered.user_id])),)
+    parameters = telephony.finish_parameters(registered.call_id, user_id, inner, outcome)
+    return Errand(item, entry, telephony.FINISH, parameters, before, user_id, person + 1 < len(people))
+
+
+def _card(item: Delivery, entry: Entry, call_id: str, now: float) -> Errand | Nothing:
+    card = read_card(item.payload)
+    if item.kind == SHOW and entry.outcome is not None:
+        return Nothing("the call has ended")
+    if now > card.until:
+        return Nothing("too late for a card")
+    if not card.users:
+        return Nothing("a card for nobody")
+    return Errand(item, entry, CARDS[item.kind], telephony.card_parameters(call_id, card.users))
+
+
+@dataclass(frozen=True)
+class Card:
+    """The payload of show and hide: whose card, and until when (wall clock seconds) the order is of any use."""
+
+    users: tuple[int, ...]
+    until: float
+
+    def to_text(self) -> str:
+        """The payload as JSON."""
+        return json.dumps({"users": self.users, "until": self.until})
+
+
+def read_card(payload: str) -> Card:
+    """The card of a payload; one for nobody where it is none."""
+    try:
+        data = json.loads(payload)
+        users = [user for user in data["users"] if isinstance(user, int) and user > 0]
+        return Card(tuple(users[:MOST_PEOPLE]), float(data["until"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return Card((), 0.0)

@@ -1,0 +1,179 @@
+"""What becomes of deliveries after the portal's answer: written down as told, looked up, put off, or parked."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import Callable, Mapping, Sequence
+
+from ..bitrix24 import statistic, telephony
+from ..bitrix24.client import Result, Urgency
+from ..errors import METHOD, PORTAL, PortalBroken, PortalError, PortalRefused
+from ..journal.records import FINISH, HIDE, PARKED, REGISTER, SHOW, Delivery, Registered
+from .errands import CARDS, Errand, Fate, fate
+from .runtime import Runtime
+
+LOG = logging.getLogger("bx24.delivery")
+
+FIRST_SECONDS = 2.0
+LONGEST_SECONDS = 60.0  # between two probes of a portal that is down
+LONGEST_ITEM_SECONDS = 3600.0  # between two tries of an item that the portal refuses
+TRIES = 8  # of an item that the portal refuses, before it is parked for a human
+
+
+class Settlement:
+    """Writes down what answers mean. Used by the delivery's one thread.
+
+    :ivar persons: item -> how many of its call's people the portal has said not to know.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.persons: dict[int, int] = {}
+
+    def settle(
+        self, errands: Sequence[Errand], answers: Mapping[int, Result | PortalError]
+    ) -> tuple[list[Errand], PortalError | None]:
+        """Take the answers in, by the ids of the items.
+
+        Returns the errands that have to wait together with everything else, and for which error; none and None where
+        the portal works.
+        """
+        unsure, waiting, trouble = [], [], None
+        for errand in errands:
+            answer, item = answers[errand.item.id], errand.item
+            if isinstance(answer, Result):
+                try:
+                    DELIVERED[item.kind](self.runtime, errand, answer)
+                    self.persons.pop(item.id, None)
+                    continue
+                except PortalBroken as broken:  # an answer to this item, and one that can't be used
+                    answer = PortalRefused("", broken.message, 200)
+            verdict = fate(errand, answer)
+            if verdict is Fate.NEXT_PERSON:
+                who = f"user {errand.user_id}" if errand.user_id else "that extension"
+                LOG.warning("%s: the portal does not know %s: the next person is tried", item.uniqueid, who)
+                self.persons[item.id] = self.persons.get(item.id, 0) + 1
+            elif verdict is Fate.LOOK_UP:
+                unsure.append(errand)
+            elif verdict is Fate.DELIVERED:
+                self.strike_off(item, answer.message)
+            elif verdict is not Fate.LATER:
+                self.refused(item, answer, at_once=verdict is Fate.HOPELESS)
+            elif answer.blame == PORTAL:
+                waiting.append(errand)
+                trouble = answer
+            else:
+                self.put_off([errand], answer)
+        if unsure:
+            failed = self.look_up(unsure)
+            if failed is not None:
+                waiting, trouble = waiting + unsure, failed
+        return waiting, trouble
+
+    def look_up(self, errands: Sequence[Errand]) -> PortalError | None:
+        """Finishes that the portal calls unknown: an earlier one may have been carried out, or the call is lost.
+
+        Returns the error where the portal can't be asked now.
+        """
+        runtime = self.runtime
+        call_ids = {one.entry.registered.call_id: one for one in errands if one.entry.registered}
+        try:
+            answer = runtime.client.call(
+                statistic.METHOD,
+                statistic.by_call_id(call_ids),
+                total_seconds=runtime.request_seconds,
+                urgency=Urgency.FINISH,
+            )
+            known = statistic.finished_calls(answer.result, call_ids)
+        except PortalError as error:
+            if error.blame == PORTAL:
+                return error
+            # Without the right to see statistics: what was sent before has most likely arrived.
+            LOG.warning("whether calls are finished can't be looked up: %s", error)
+            known = {call_id for call_id, errand in call_ids.items() if errand.item.attempts}
+        for call_id, errand in call_ids.items():
+            if call_id in known:
+                _finish(runtime, errand.item.uniqueid)
+            else:
+                self.lost(errand.item.uniqueid)
+        return None
+
+    def lost(self, uniqueid: str) -> None:
+        """The portal has neither the call nor its end: it is registered anew, with its own beginning, then finished."""
+        LOG.warning("%s: the portal lost this call: it is registered anew", uniqueid)
+        due = (
+            time.time() + LONGEST_SECONDS * self.runtime.scale
+        )  # not at once: a portal that forgets all would be flooded
+        self.runtime.write(lambda journal: journal.unregistered(uniqueid, due)).result()
+
+    def refused(self, item: Delivery, error: PortalError, *, at_once: bool = False) -> None:
+        """The portal refuses this very item: it has a back-off of its own, and in the end waits for a human."""
+        LOG.warning("%s: %s not delivered: %s", item.uniqueid, item.kind, error)
+        if at_once or item.refusals + 1 >= TRIES:
+            self.runtime.write(lambda journal: journal.park(item.id, error.message)).result()
+            LOG.error("%s: %s is %s for you to look at: %s %s", item.uniqueid, item.kind, PARKED, error, error.hint)
+            return
+        due = time.time() + back_off(item.refusals, LONGEST_ITEM_SECONDS) * self.runtime.scale
+        self.runtime.write(lambda journal: journal.postpone(item.id, due, error.message, refused=True)).result()
+
+    def put_off(self, errands: Sequence[Errand], error: PortalError, seconds: float = 0.0) -> None:
+        """Nobody's fault: the items wait so long, or as long as the error asks for."""
+        pause = seconds or max(error.pause_seconds, FIRST_SECONDS) * self.runtime.scale
+        due = time.time() + pause
+        if error.blame == METHOD:
+            methods = " and ".join(sorted({errand.method for errand in errands}))
+            LOG.info("%s has to wait: %s", methods, error)
+        self.runtime.write(
+            lambda journal: [journal.postpone(one.item.id, due, error.message) for one in errands]
+        ).result()
+
+    def strike_off(self, item: Delivery, why: str) -> None:
+        """Nothing needs to be said for this item any more; what can't be, of a register or finish, is for a human."""
+        LOG.info("%s: %s is not sent: %s", item.uniqueid, item.kind, why)
+        if item.kind in CARDS:
+            self.runtime.write(lambda journal: journal.drop(item.id)).result()
+        else:
+            self.runtime.write(lambda journal: journal.park(item.id, why)).result()
+
+
+def back_off(failures: int, longest: float) -> float:
+    """Seconds to wait after so many failures in a row; never the same for two PBXs of one portal."""
+    return min(FIRST_SECONDS * 2.0 ** min(failures, 12), longest) * random.uniform(0.75, 1.25)
+
+
+def _registered(runtime: Runtime, errand: Errand, answer: Result) -> None:
+    said = telephony.parse_registered(answer.result)
+    uniqueid = errand.item.uniqueid
+    if said.lead_error:
+        LOG.info("%s: registered, but no lead was made: %s", uniqueid, said.lead_error)
+    registered = Registered(said.call_id, errand.user_id, said.entity, said.created_lead or 0)
+    LOG.info("%s: registered late as %s", uniqueid, registered.call_id)
+    origin = runtime.client.origin
+    runtime.write(lambda journal: journal.registered(uniqueid, registered, origin)).result()
+
+
+def _finished(runtime: Runtime, errand: Errand, answer: Result) -> None:
+    problem = telephony.parse_finished(answer.result).problem
+    if problem:  # such as: no CRM record, so no activity; the call is finished all the same
+        LOG.info("%s: finished, but: %s", errand.item.uniqueid, problem)
+    _finish(runtime, errand.item.uniqueid)
+
+
+def _finish(runtime: Runtime, uniqueid: str) -> None:
+    runtime.write(lambda journal: journal.finished(uniqueid)).result()
+    LOG.info("%s: finished", uniqueid)
+
+
+def _card(runtime: Runtime, errand: Errand, answer: Result) -> None:
+    """True, or false where the portal does not know the call any more: then there is no card either."""
+    runtime.write(lambda journal: journal.done(errand.item.id)).result()
+
+
+DELIVERED: Mapping[str, Callable[[Runtime, Errand, Result], None]] = {
+    REGISTER: _registered,
+    FINISH: _finished,
+    SHOW: _card,
+    HIDE: _card,
+}
