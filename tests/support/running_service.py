@@ -107,6 +107,15 @@ class RunningService:
         return path.read_text() if path.exists() else "no log"
 
 
+def asked(portal: Portal) -> list[str]:
+    """Every method that the portal was asked for, in lower case, those inside of batches too."""
+    methods = []
+    for request in portal.ledger()["requests"]:
+        commands = request["parameters"].get("cmd", {}) if request["method"] == "batch" else {}
+        methods += [command.partition("?")[0].lower() for command in commands.values()] or [request["method"].lower()]
+    return methods
+
+
 def wait_until(true: Callable[[], bool], seconds: float, explain: Callable[[], str] = lambda: "") -> None:
     """Poll until it is true.
 

@@ -178,7 +178,7 @@ def test_a_bundle_of_certificates_that_can_not_be_used_is_a_finding_and_no_crash
     bundle.write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
     machine.service.write_yaml("https://example.bitrix24.com/rest/1/0123456789abcdef/")
     text = machine.service.yaml.read_text()
-    machine.service.yaml.write_text(text.replace("webhook}", f"webhook, ca_bundle: {bundle}}}"))
+    machine.service.yaml.write_text(text.replace("webhook, ", f"webhook, ca_bundle: {bundle}, "))
     (finding,) = machine.findings()["portal"]
     assert "holds no certificate" in finding["text"]
 

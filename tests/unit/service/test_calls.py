@@ -7,7 +7,7 @@ import time
 
 from freepbx_bx24.sandbox.portal import Portal
 from tests.support.agi_script import intake
-from tests.support.running_service import RunningService, wait_until
+from tests.support.running_service import RunningService, asked, wait_until
 
 ANSWERED = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "35", "DIALEDPEERNUMBER": "101/sip:101@127.0.0.1"}
 
@@ -46,7 +46,7 @@ def test_what_scripts_did_alone_is_taken_in_by_the_next_service_and_not_told_twi
     wait_until(lambda: intake(service.directory, 0.1) == [], 5, service.log)
     time.sleep(0.5)
     assert len(service.calls()) == 1
-    methods = [request["method"].lower() for request in service.portal.ledger()["requests"]]
+    methods = asked(service.portal)
     assert methods.count("telephony.externalcall.register") == 1
     assert methods.count("telephony.externalcall.finish") == 1
 
@@ -170,5 +170,5 @@ def test_a_finish_without_the_service_waits_for_a_register_that_is_still_at_work
     service.finish(variables=ANSWERED)
     (call,) = service.wait_for_calls()
     assert call["CALL_DURATION"] == 35
-    methods = [request["method"].lower() for request in portal.ledger()["requests"]]
+    methods = asked(portal)
     assert methods.count("telephony.externalcall.register") == 1

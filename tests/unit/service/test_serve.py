@@ -18,7 +18,7 @@ import pytest
 
 from freepbx_bx24.sandbox.portal import Portal
 from tests.support.agi_script import REPOSITORY
-from tests.support.running_service import RunningService, wait_until
+from tests.support.running_service import RunningService, asked, wait_until
 
 REGISTER = "telephony.externalcall.register"
 FINISH = "telephony.externalcall.finish"
@@ -48,7 +48,7 @@ def connected(service: RunningService) -> socket.socket:
 
 
 def requests(service: RunningService, method: str) -> int:
-    return sum(request["method"].lower() == method for request in service.portal.ledger()["requests"])
+    return asked(service.portal).count(method)
 
 
 def descriptors(service: RunningService) -> int:
@@ -276,7 +276,7 @@ def test_a_reload_that_can_not_be_used_costs_the_service_nothing(portal: Portal,
     bundle = service.directory / "bundle.pem"
     bundle.write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
     service.write_yaml("https://example.bitrix24.com/rest/1/0123456789abcdef/")
-    service.yaml.write_text(service.yaml.read_text().replace("webhook}", f"webhook, ca_bundle: {bundle}}}"))
+    service.yaml.write_text(service.yaml.read_text().replace("webhook, ", f"webhook, ca_bundle: {bundle}, "))
     assert "ca_bundle" in service.yaml.read_text()
     service.signal(signal.SIGHUP)
     wait_until(lambda: "stays in force" in service.log(), 5, service.log)
