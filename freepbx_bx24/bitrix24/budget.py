@@ -125,10 +125,11 @@ class Budget:
         """
         sent_at = self._landed(methods)
         if isinstance(error, MethodBusy):
+            said = vars(error).get("pause_seconds", 0.0)  # of this very error: the portal's word
 
             def pause(state: State) -> bool:
                 for method in set(methods):
-                    limits.method_refused(state, method, error.pause_seconds)
+                    limits.method_refused(state, method, said, error.pause_seconds)
                 return True
 
             self._tell(pause)

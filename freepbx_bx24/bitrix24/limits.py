@@ -183,11 +183,14 @@ def refused(state: State, plan: Plan, sent_at: float, pause_seconds: float, jitt
     state.probe_at, state.resume_at = state.at + pause / 2.0, state.at + pause
 
 
-def method_refused(state: State, method: str, pause_seconds: float) -> None:
-    """A method has used up its operating time: it pauses until the portal has said that some of it comes free."""
+def method_refused(state: State, method: str, said_seconds: float, usual_seconds: float) -> None:
+    """A method has used up its operating time: it pauses until the portal has said that some of it comes free.
+
+    :param said_seconds: until then, by the refusal itself; 0.0: it does not say, so the last good reply's word counts.
+    :param usual_seconds: where neither says.
+    """
     known = state.method(method)
-    reset_at = known.operating.reset_at
-    pause = reset_at - state.at if reset_at > state.at else pause_seconds
+    pause = said_seconds or max(0.0, known.operating.reset_at - state.at) or usual_seconds
     known.resume_at = state.at + min(max(pause, 1.0), LONGEST_PAUSE)
 
 

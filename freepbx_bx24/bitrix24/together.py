@@ -12,7 +12,7 @@ from ..errors import METHOD, PortalBroken, PortalError, PortalTimeout, PortalWai
 from .batch import command
 from .budget import Budget, Urgency
 from .replies import Result
-from .sizer import Sizer
+from .sizer import SECONDS_OF_A_BATCH, Sizer
 
 LOG = logging.getLogger("bx24.together")
 
@@ -134,7 +134,9 @@ class Together:
             now = time.monotonic()
             taken = [member for member in self._group if member.ends > now]
             patience = max((member.patience_ends for member in taken), default=now) - now
-            taken = taken[: self._sizer.fits([member.method for member in taken], patience)]
+            # Where nobody waits any more, small batches would only be slower.
+            in_seconds = patience if patience > 0 else SECONDS_OF_A_BATCH
+            taken = taken[: self._sizer.fits([member.method for member in taken], in_seconds)]
             for member in taken:
                 member.taken = True
                 self._group.remove(member)

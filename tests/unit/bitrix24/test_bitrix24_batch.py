@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freepbx_bx24.bitrix24.batch import MOST, answers, command, method_of
-from freepbx_bx24.bitrix24.client import Client
+from freepbx_bx24.bitrix24.client import webhook_client
 from freepbx_bx24.bitrix24.replies import Result
 from freepbx_bx24.bitrix24.sizer import Sizer, seconds_of
 from freepbx_bx24.errors import (
@@ -18,6 +18,7 @@ from freepbx_bx24.errors import (
     PortalBusy,
     PortalError,
     PortalRefused,
+    UnknownRefusal,
 )
 from freepbx_bx24.sandbox.portal import Portal
 from freepbx_bx24.sandbox.portal.batch import run_batch
@@ -34,7 +35,7 @@ def seen_by_the_portal(*written):
 
     def call(method, parameters):
         seen.append((method, parameters))
-        return {"CALL_ID": "somebody else's"}
+        return {"CALL_ID": "somebody else's"}, {}
 
     run_batch({"cmd": {f"c{number}": text for number, text in enumerate(written)}}, call, lambda error: {})
     return seen
@@ -178,13 +179,19 @@ def test_one_commands_error_is_no_others():
         ("QUERY_LIMIT_EXCEEDED", "Too many requests", PortalBusy),
         ("ERROR_CORE", "User is not found or is not active", PersonUnknown),
         ("ERROR_BATCH_LENGTH_EXCEEDED", "Max batch length exceeded", PortalRefused),
-        (None, None, PortalRefused),
+        ("ERROR_SOMETHING_NEW", "", UnknownRefusal),
     ],
 )
 def test_an_error_inside_has_the_same_class_as_outside(code, description, kind):
     error = answers(COMMANDS, {"result_error": {"one": {"error": code, "error_description": description}}})["one"]
     assert type(error) is kind
     assert not error.ambiguous
+
+
+@pytest.mark.parametrize("entry", [None, "no", [], {}, {"error": None}, {"error_description": "x"}])
+def test_an_error_inside_that_says_nothing_may_have_been_carried_out(entry):
+    error = answers(COMMANDS, {"result": {"one": True}, "result_error": {"one": entry}})["one"]
+    assert isinstance(error, PortalBroken)
 
 
 def test_a_command_that_nothing_speaks_of_may_have_been_carried_out():
@@ -205,7 +212,7 @@ def test_a_map_with_the_keys_0_1_2_is_a_list_on_the_wire():
 
 def test_a_secret_in_an_error_text_is_blotted_out():
     said = {"result_error": {"one": {"error": "s3cret", "error_description": "for /rest/1/s3cret/"}}}
-    error = answers({"one": "a.b"}, said, secret="s3cret")["one"]
+    error = answers({"one": "a.b"}, said, secrets=["s3cret"])["one"]
     assert "s3cret" not in str(error)
     assert "***" in str(error)
 
@@ -240,7 +247,7 @@ def test_the_sandbox_portals_answer_is_understood():
     def call(method, parameters):
         if method == "bad":
             raise RestError(400, "", "Call is not found (call should be registered prior to finishing")
-        return {"ID": parameters.get("ID")}
+        return {"ID": parameters.get("ID")}, {"operating": 0.5}
 
     commands = {"good": command("good", {"ID": 7}), "bad": command("bad", {}), "after": command("good", {})}
 
@@ -250,6 +257,7 @@ def test_the_sandbox_portals_answer_is_understood():
     for halt, last in ((0, Result), (1, PortalBroken)):
         found = answers(commands, run_batch({"halt": halt, "cmd": commands}, call, body))
         assert found["good"].result == {"ID": "7"}
+        assert found["good"].time["operating"] == 0.5
         assert seconds_of(found["good"].time) >= 0.0
         assert isinstance(found["bad"], CallNotFound)
         assert isinstance(found["after"], last)
@@ -261,8 +269,8 @@ def test_a_batch_over_the_wire_registers_finishes_and_refuses_each_on_its_own():
     commands = {f"c{at}": command(REGISTER, {**call, "PHONE_NUMBER": number}) for at, number in enumerate(numbers)}
     commands["unknown"] = command(FINISH, {"CALL_ID": "none", "USER_ID": 1})
     commands["nobody"] = command(REGISTER, {**call, "USER_ID": 999, "PHONE_NUMBER": "+74950000009"})
-    with Portal() as portal, Client(portal.webhook_url) as client:
-        found = answers(commands, client.call("batch", {"halt": 0, "cmd": commands}, total_seconds=10.0).result)
+    with Portal() as portal, webhook_client(portal.webhook_url) as client:
+        found = client.batch(commands, total_seconds=10.0)
         registered = portal.ledger()["calls"]
     assert {found[f"c{at}"].result["CALL_ID"] for at in range(3)} == {row["CALL_ID"] for row in registered}
     assert [row["PHONE_NUMBER"] for row in registered] == numbers

@@ -28,6 +28,8 @@ from freepbx_bx24.errors import (
     PortalTimeout,
     PortalWaits,
 )
+from freepbx_bx24.sandbox.portal.bucket import Buckets
+from freepbx_bx24.sandbox.portal.operating import OperatingTime
 
 REGISTER, CARD, FINISH, ATTACH, BACKLOG = Urgency
 ORDINARY = PLANS["ordinary"]
@@ -166,7 +168,8 @@ def test_no_interleaving_exceeds_drain_and_mark_nor_what_the_portal_takes(reques
         arrivals.append(world.now + delay)
         if urgency is BACKLOG:
             backlog.append(world.now)
-    assert most_in_excess(sorted(arrivals), drain=2.0) <= ORDINARY.limit + 1e-6
+    portal = Buckets()
+    assert all(portal.accept("our address", "ordinary", moment) for moment in sorted(arrivals))
     assert most_in_excess(backlog, drain=1.0) <= 20 + 1e-6
 
 
@@ -393,6 +396,16 @@ def test_it_pauses_until_the_portal_frees_some_where_the_portal_has_said_when(wo
     assert refusal(budget).pause_seconds == pytest.approx(249.5)
 
 
+def test_what_the_refusal_itself_says_comes_first(world):
+    budget = world.quiet_budget()
+    budget.heard(METHOD_NAME, {"operating": 400.5, "operating_reset_at": 1790000250, "finish": 1790000000.5})
+    assert admitted(budget)
+    error = MethodBusy("OPERATION_TIME_LIMIT", "", 429)
+    error.pause_seconds = 17.0
+    budget.refused([METHOD_NAME], error)
+    assert refusal(budget).pause_seconds == pytest.approx(17.0)
+
+
 @pytest.mark.parametrize(("said", "goes"), [(209.0, True), (210.0, False), (1000, False)])
 def test_half_of_a_methods_operating_time_is_kept_from_a_backlog(world, said, goes):
     budget = world.quiet_budget()
@@ -433,17 +446,38 @@ def test_a_smaller_word_of_the_portal_is_believed_at_once(world):
 )
 @example(uses=[(7.0, 1.0, True), (586.0, 1.0, True), (27.0, 0.0, False)], offset=0.0)
 def test_our_copy_of_the_portals_minutes_is_never_less_than_the_truth(uses, offset):
-    known, now, truth = operating.Operating(), 100_000.0, {}
+    known, now, portal, key = operating.Operating(), 100_000.0, OperatingTime(), ("webhook", METHOD_NAME)
     for pause, seconds, asks in uses:
         now += pause
-        minute = int((now + offset) // 60)  # the portal's minutes do not begin with ours
-        truth = {at: used for at, used in truth.items() if at > minute - 10}
+        moment = now + offset  # the portal's minutes do not begin with ours
         if asks:
-            truth[minute] = truth.get(minute, 0.0) + seconds
-            operating.heard(known, now, {"operating": sum(truth.values()), "duration": seconds})
-            assert known.total == pytest.approx(sum(truth.values()), abs=1e-3)
+            portal.charge(key, seconds, moment)
+            used = portal.used(key, moment)
+            operating.heard(known, now, {"operating": used, "duration": seconds})
+            assert known.total == pytest.approx(used, abs=1e-3)
         operating.wait(known, now, 0)
-        assert known.total >= sum(truth.values()) - 1e-3
+        assert known.total >= portal.used(key, moment) - 1e-3
+
+
+@pytest.mark.parametrize("seconds", [0.4, 3.0])
+def test_hours_of_backlog_leave_half_of_the_operating_time_and_still_go_on(world, seconds):
+    budget, portal, key = world.quiet_budget(), OperatingTime(), ("webhook", METHOD_NAME)
+    ends, sent, highest = world.now + 4 * 3600.0, 0, 0.0
+    while world.now < ends:
+        methods = [METHOD_NAME] * max(1, int(15.0 / seconds))
+        if not admitted(budget, BACKLOG, wait=0.5, methods=methods):
+            world.now += 1.0
+            continue
+        for _ in methods:
+            world.now += seconds
+            portal.charge(key, seconds, world.now)
+            highest = max(highest, portal.used(key, world.now))
+            budget.heard(METHOD_NAME, {"operating": portal.used(key, world.now), "duration": seconds})
+        budget.answered(methods)
+        sent += len(methods) * seconds
+    assert highest <= 210.0 + 15.0
+    # 210 s in ten to eleven minutes, for four hours.
+    assert sent >= 210.0 * (4 * 60 / 11 - 1)
 
 
 def test_what_is_under_way_counts_before_the_portal_has_told_of_it(world):
@@ -656,22 +690,23 @@ def test_the_lock_ends_with_the_process_that_holds_it(world, tmp_path, holder):
 SENDS = """
 import sys, threading
 from pathlib import Path
+from freepbx_bx24.bitrix24 import shared_state
 from freepbx_bx24.bitrix24.budget import Budget, Plan, Urgency, boot_clock
 from freepbx_bx24.errors import PortalWaits
+shared_state.LOCK_SECONDS = 5.0  # however busy the machine is, nobody counts alone
 budget = Budget(Path(sys.argv[1]), Plan(30.0, 20, 10))
 print("ready", flush=True)
-ends, sent = boot_clock() + float(sys.argv[2]), []
+ends = boot_clock() + float(sys.argv[2])
 def send():
     while boot_clock() < ends:
         try:
             budget.admit(["a.method"], Urgency.REGISTER, 0.02)
-            sent.append(boot_clock())
         except PortalWaits:
             pass
 threads = [threading.Thread(target=send) for _ in range(2)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
-print(*sent)
+print(*(admitted_at for _, admitted_at in budget._flights))
 """
 
 
@@ -680,9 +715,7 @@ def test_several_processes_together_obey_the_limit(tmp_path):
     outputs = [process.communicate(timeout=30)[0].split() for process in processes]
     assert [output[0] for output in outputs] == ["ready"] * 4
     sent = sorted(float(moment) for output in outputs for moment in output[1:])
-    # The moment is taken after admit has returned: a busy machine may be late with it.
-    assert most_in_excess(sent, drain=30.0) <= 10 + 30.0 * 0.1
-    assert len(sent) <= 10 + 30.0 * (sent[-1] - sent[0]) + 1.01
+    assert most_in_excess(sent, drain=30.0) <= 10 + 1e-3
     assert len(sent) >= 10 + 30.0 * 0.8 * 0.6, "what is free is used"
 
 

@@ -8,11 +8,12 @@ import time
 
 import pytest
 
-from freepbx_bx24.bitrix24 import batch
+from freepbx_bx24.bitrix24.access import WebhookAccess
 from freepbx_bx24.bitrix24.budget import PLANS, Budget, Plan, Urgency
 from freepbx_bx24.bitrix24.client import Client
 from freepbx_bx24.bitrix24.replies import Result
 from freepbx_bx24.bitrix24.together import Together
+from freepbx_bx24.bitrix24.transport import Transport
 from freepbx_bx24.errors import (
     METHOD,
     CallNotFound,
@@ -61,11 +62,11 @@ class Callers:
     def __init__(self, together):
         self.together, self.got, self.took, self.threads = together, {}, {}, {}
 
-    def ask(self, number, total_seconds=5.0, method=REGISTER):
+    def ask(self, number, total_seconds=5.0, method=REGISTER, patience_seconds=None):
         def run():
             began = time.monotonic()
             try:
-                self.got[number] = self.together.ask(method, {"N": number}, total_seconds).result
+                self.got[number] = self.together.ask(method, {"N": number}, total_seconds, patience_seconds).result
             except BaseException as error:
                 self.got[number] = error
             self.took[number] = time.monotonic() - began
@@ -147,6 +148,25 @@ def test_no_batch_has_more_than_can_be_answered_in_time_and_the_rest_gets_the_ne
     assert 5 <= len(first) <= 6
     assert [number for numbers in wire.batches for number in numbers] == list(range(20))
     assert len(rest[0]) > len(first), "they were answered at once, so more of them fit"
+
+
+def asked_with_patience(patience_seconds):
+    wire = Wire()
+    callers = Callers(Together(wire.send_one, wire.send_batch, full_budget(slot=0.5)))
+    for number in range(8):
+        callers.ask(number, 5.0, patience_seconds=patience_seconds)
+        callers.waiting(number + 1)
+    assert callers.finish() == {number: number for number in range(8)}
+    return wire.batches
+
+
+def test_a_batch_is_small_enough_for_the_callers_that_wait_for_it():
+    # About 0.9 s of their patience are left when the slot comes.
+    assert asked_with_patience(1.4)[0] == [0, 1]
+
+
+def test_where_no_caller_waits_any_more_a_batch_is_as_large_as_its_time_allows():
+    assert asked_with_patience(0.3) == [list(range(8))]
 
 
 def test_a_batch_that_was_not_answered_in_time_makes_the_next_ones_smaller():
@@ -371,22 +391,14 @@ def test_of_many_commands_that_were_refused_the_budget_hears_once():
 
 
 def test_with_a_real_portal_forty_calls_at_once_each_get_a_call_of_their_own():
-    with Portal() as portal, Client(portal.webhook_url) as client:
-
-        def send_one(method, parameters, seconds):
-            return client.call(method, parameters, total_seconds=seconds)
-
-        def send_batch(commands, seconds):
-            reply = client.call("batch", {"halt": 0, "cmd": dict(commands)}, total_seconds=seconds)
-            return batch.answers(commands, reply.result)
-
-        together = Together(send_one, send_batch, Budget(None, Plan(4.0, 8, 4)))
+    budget = Budget(None, Plan(4.0, 8, 4))
+    with Portal() as portal, Client(WebhookAccess(portal.webhook_url), Transport(), budget=budget) as client:
         got: dict[str, str | PortalError] = {}
 
         def register(number):
             parameters = {"USER_ID": 1, "PHONE_NUMBER": number, "TYPE": 2, "SHOW": 0, "EXTERNAL_CALL_ID": number}
             try:
-                got[number] = together.ask(REGISTER, parameters, 10.0).result["CALL_ID"]
+                got[number] = client.ask(REGISTER, parameters, total_seconds=10.0).result["CALL_ID"]
             except PortalError as error:
                 got[number] = error
 
