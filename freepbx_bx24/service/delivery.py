@@ -114,7 +114,12 @@ class DeliveryThread(threading.Thread):
             entry = entries[item.uniqueid]
             if entry is None:
                 continue
-            errand = errand_for(item, entry, runtime.directory, self.settlement.persons.get(item.id, 0), now)
+            try:
+                errand = errand_for(item, entry, runtime.directory, self.settlement.persons.get(item.id, 0), now)
+            except Exception as error:  # a call that makes no sense must not hold up all others
+                LOG.exception("%s: %s failed in an unforeseen way", item.uniqueid, item.kind)
+                self.settlement.refused(item, PortalRefused("", f"unforeseen: {type(error).__name__}", 0))
+                continue
             if isinstance(errand, Nothing):
                 self.settlement.strike_off(item, errand.why)
             else:

@@ -57,14 +57,19 @@ class Runtime:
         self._journal = journal
         self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._journal_failure = ("", 0.0)
-        self.use(settings)
+        self.client = open_portal(settings.portal, state)
+        self._take(settings)
 
     def use(self, settings: Settings) -> None:
-        """Take settings over: at start and at each reload.
+        """Take other settings over.
 
         :raises ConfigurationError: where the portal can't be spoken to like that; what was in force stays.
         """
-        self.client = open_portal(settings.portal, self.state)
+        former, self.client = self.client, open_portal(settings.portal, self.state)
+        former.close()  # its idle connections; requests under way end as they would
+        self._take(settings)
+
+    def _take(self, settings: Settings) -> None:
         self.settings = settings
         self.directory.belong_to(self.client.origin)
         self.directory_wanted.set()
@@ -100,6 +105,8 @@ class Runtime:
         :param longest: seconds; what takes longer is left, since the journal knows that it is owed.
         """
         self._portal_threads.shutdown(wait=False, cancel_futures=True)
+        ends = time.monotonic() + longest
         wait(list(self._under_way), timeout=longest)
+        self.client.settle(max(ends - time.monotonic(), 0.1))
         self._journal_thread.submit(self._journal.close)
         self._journal_thread.shutdown(wait=True)

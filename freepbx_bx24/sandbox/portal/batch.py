@@ -14,6 +14,16 @@ MAX_COMMANDS = 50
 _REFERENCE = re.compile(r"\$result((?:\[[^\[\]]*\])+)")
 
 
+def inner_methods(parameters: dict[str, Any]) -> list[str]:
+    """The methods that a batch's parameters name, in lower case; none for those of another method."""
+    return [php.text(command).partition("?")[0].strip().lower() for command in _commands(parameters).values()]
+
+
+def _commands(parameters: dict[str, Any]) -> dict[Any, Any]:
+    commands = next((value for key, value in parameters.items() if key.upper() == "CMD"), None)
+    return commands if isinstance(commands, dict) else dict(enumerate(php.as_list(commands or [])))
+
+
 def run_batch(
     parameters: dict[str, Any],
     call: Callable[[str, dict[str, Any]], tuple[Any, dict[str, Any]]],
@@ -23,9 +33,7 @@ def run_batch(
 
     Each answer is filed under its command's key in result, result_error, result_total, result_next and result_time.
     """
-    folded = {key.upper(): value for key, value in parameters.items()}
-    commands = folded.get("CMD")
-    named = commands if isinstance(commands, dict) else dict(enumerate(php.as_list(commands or [])))
+    folded, named = {key.upper(): value for key, value in parameters.items()}, _commands(parameters)
     answers: dict[str, dict[str, Any]] = {
         kind: {} for kind in ("result", "result_error", "result_total", "result_next", "result_time")
     }

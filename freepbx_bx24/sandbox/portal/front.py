@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
 
+from freepbx_bx24.sandbox.portal.batch import inner_methods
 from freepbx_bx24.sandbox.portal.errors import RestError, system_error
 from freepbx_bx24.sandbox.portal.interference import Reply, Script
 from freepbx_bx24.sandbox.portal.ledger import without_secrets
@@ -97,7 +98,8 @@ def _let_in(portal: Portal, address: str) -> bool:
 def _interfered(portal: Portal, call: RestCall, row: dict[str, Any], started: float) -> Reply:
     """The method's answer, as the test lets it be."""
     interference = portal.interference
-    interference.hold(call.method)
+    for method in dict.fromkeys((call.method, *inner_methods(call.parameters))):
+        interference.hold(method)
     script = interference.scripted_replies.take(call.method)
     if script is None:
         kind = portal.dice.draw()

@@ -21,8 +21,16 @@ class Reply:
 Script = Union[Reply, ConnectionError, Callable[[Reply], Reply]]
 
 
+class ReplyInstead(Exception):
+    """A script for one command of a batch that is an answer to a whole request: bytes, a page, a status of a proxy."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(f"a scripted HTTP {reply.status}")
+        self.reply = reply
+
+
 class ScriptedReplies:
-    """Replies handed in by a test, used up in order per method."""
+    """Replies handed in by a test, used up in order per method; the commands of a batch use them as well."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

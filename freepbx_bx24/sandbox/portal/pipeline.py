@@ -10,7 +10,7 @@ from typing import Any
 from freepbx_bx24.sandbox.portal.auth import check_scope, identify
 from freepbx_bx24.sandbox.portal.batch import run_batch
 from freepbx_bx24.sandbox.portal.errors import RestError, system_error
-from freepbx_bx24.sandbox.portal.interference import Reply
+from freepbx_bx24.sandbox.portal.interference import Reply, ReplyInstead
 from freepbx_bx24.sandbox.portal.methods import METHODS
 from freepbx_bx24.sandbox.portal.state import Context
 from freepbx_bx24.sandbox.portal.switches import Switches
@@ -18,10 +18,17 @@ from freepbx_bx24.sandbox.portal.transport import Operating, RestCall, error_bod
 
 
 def answer(call: RestCall, context: Context, started: float) -> Reply:
-    """Answer one request, which came at `started` (unix); takes the portal's lock."""
+    """Answer one request, which came at `started` (unix); takes the portal's lock.
+
+    :raises ConnectionError: drop the connection without an answer.
+    """
     try:
         with context.lock:
             return success(*_run(call, context, started))
+    except ReplyInstead as instead:
+        return instead.reply
+    except ConnectionError:
+        raise  # a test's wish: no answer at all
     except RestError as error:
         return Reply(error.status, error_body(error, context.switches))
     except Exception:
@@ -55,7 +62,24 @@ def _run_inner(name: str, parameters: dict[str, Any], context: Context) -> tuple
         raise system_error("batch_method")
     if name not in METHODS:
         raise system_error("method_not_found")
-    return _run_method(name, parameters, context, context.state.clock.now())
+    script = context.scripted_replies.take(name)
+    if isinstance(script, ConnectionError):
+        raise script
+    if isinstance(script, Reply):
+        return _scripted(script, {})
+    result, times = _run_method(name, parameters, context, context.state.clock.now())
+    return _scripted(script(Reply(200, {"result": result, "time": times})), times) if script else (result, times)
+
+
+def _scripted(reply: Reply, times: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A scripted answer as that of one command: its result or error where it is JSON, else that of the whole batch."""
+    body = reply.body
+    if isinstance(body, dict) and "error" in body and reply.status not in (429, 503):
+        extra = {key: value for key, value in body.items() if key not in ("error", "error_description")}
+        raise RestError(reply.status, body["error"], body.get("error_description", ""), **extra)
+    if isinstance(body, dict) and "result" in body:
+        return body["result"], times
+    raise ReplyInstead(reply)
 
 
 def _run_method(name: str, parameters: dict[str, Any], context: Context, started: float) -> tuple[Any, dict[str, Any]]:

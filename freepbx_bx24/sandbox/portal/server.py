@@ -262,6 +262,7 @@ class Portal:
             UNKNOWN_CALLER,
             call.host_url,
             self.lock,
+            self.scripted_replies,
         )
 
     def authorization_server(self, origin: str) -> AuthorizationServer:

@@ -15,6 +15,7 @@ from freepbx_bx24.sandbox.portal.application import Application
 from freepbx_bx24.sandbox.portal.auth import Caller, Credentials
 from freepbx_bx24.sandbox.portal.bucket import Buckets
 from freepbx_bx24.sandbox.portal.clock import Clock
+from freepbx_bx24.sandbox.portal.interference import ScriptedReplies
 from freepbx_bx24.sandbox.portal.operating import OperatingTime
 from freepbx_bx24.sandbox.portal.switches import Switches
 from freepbx_bx24.sandbox.portal.world import World
@@ -191,6 +192,7 @@ class Context:
     caller: Caller
     host_url: str
     lock: threading.Lock
+    scripted_replies: ScriptedReplies  # for the commands of a batch; a request's own are the front's
     files: dict[str, tuple[str, bytes]] = field(default_factory=dict)  # multipart: part name -> (filename, content)
 
     @contextmanager

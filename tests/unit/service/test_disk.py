@@ -59,7 +59,7 @@ def test_what_could_not_be_written_at_the_beginning_is_written_at_the_end_where_
     secret = portal.webhook_url.split("/")[-2]
     portal.stop()
     small.finish(variables=ANSWERED)
-    wait_until(lambda: "finish not delivered" in small.log(), 10, small.log)
+    wait_until(lambda: "the portal can't be told of calls" in small.log(), 10, small.log)
     portal.start()
     assert (portal.url.rsplit(":", 1)[1], portal.webhook_url.split("/")[-2]) == (str(port), secret)
     (call,) = small.wait_for_calls(seconds=30)
