@@ -29,6 +29,10 @@ _MEND = (
     f"INSERT OR IGNORE INTO deliveries (uniqueid, kind, number, started_at, due) SELECT uniqueid, '{FINISH}', number,"
     " started_at, :now FROM calls WHERE outcome IS NOT NULL AND finished = 0",
 )
+_MEND_FINISHED = (
+    f"UPDATE deliveries SET state = '{DONE}' WHERE state = '{DUE}' AND kind IN ('{REGISTER}', '{FINISH}')"
+    " AND uniqueid IN (SELECT uniqueid FROM calls WHERE finished = 1)"
+)
 
 
 @dataclass
@@ -89,6 +93,7 @@ def over(source: sqlite3.Connection, into: sqlite3.Connection) -> Counts:
             if row is not None and row["finished"] == 1:
                 _add_call(database, row, counts)
         _add_deliveries(source, database, set())
+        database.execute(_MEND_FINISHED)
         _add_story(source, database)
 
     change(into, what_is_owed)

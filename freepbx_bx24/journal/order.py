@@ -75,7 +75,6 @@ def deliverable(database: sqlite3.Connection, now: float, most: int, kinds: Sequ
             numbers.update([number] if run else [])
         else:
             run = [item] if before is None else []
-        run = [one for one in run if one.uniqueid not in calls]
         found += run
         calls.update(one.uniqueid for one in run)
     return found

@@ -191,9 +191,10 @@ class Journal:
 
     @property
     def uncertain_before(self) -> float:
-        """Items older than this may have been delivered although the journal says they are owed; 0.0: none.
+        """What calls written before this owe may have been delivered although the journal does not say so; 0.0: none.
 
-        The journal is new, was damaged, or an older copy was put in its place: look such calls up at the portal first.
+        The journal is new, was damaged, or an older copy was put in its place: look such calls up at the portal first
+        (`Entry.written`).
         """
         return self._file.ask(stamp.uncertain_before)
 

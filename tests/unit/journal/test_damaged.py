@@ -196,6 +196,21 @@ def test_whatever_bytes_are_overwritten_the_journal_opens_and_calls_go_on(folder
     no_leftovers(folder)
 
 
+def test_where_pages_of_different_age_contradict_each_other_what_the_call_says_counts(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "journal.sqlite")) as database, database:
+        database.execute("UPDATE deliveries SET state = 'due' WHERE uniqueid = '1000.1' AND kind = 'register'")
+        database.execute("UPDATE deliveries SET state = 'due' WHERE uniqueid = '1097.1' AND kind = 'register'")
+        database.execute("UPDATE deliveries SET state = 'done' WHERE uniqueid = '1098.1' AND kind = 'finish'")
+        database.execute("DELETE FROM deliveries WHERE uniqueid IN ('1092.1', '1095.1')")
+    zero_the_root_of(folder / "journal.sqlite", "story_of_call")
+    journal = Journal(folder)
+    owed = {(item.uniqueid, item.kind) for item in journal.owed()}
+    assert not owed & {("1000.1", REGISTER), ("1097.1", REGISTER)}  # registered, and finished or still open
+    assert {("1098.1", FINISH), ("1092.1", REGISTER), ("1095.1", FINISH)} <= owed
+    assert ("1095.1", REGISTER) not in owed
+    journal.close()
+
+
 def test_a_text_that_is_none_is_damage_and_its_call_alone_is_lost(
     folder: Path, before: tuple[dict[str, Entry], dict[int, Delivery]]
 ) -> None:
