@@ -12,6 +12,7 @@ What the owner may assume:
 - The snapshot says nothing of what went before: who dialled whom, and since when two are in a bridge (BridgeId says
   that they are). After `on_disconnected` the view of every call that was up is broken, also where the next snapshot
   has it.
+- `event.received` says when it was read, whenever the owner comes to it.
 - Values are as Asterisk wrote them, so a caller's name in them is hostile: `agi.harmless()` before it goes anywhere.
   Asterisk 16 and 22 write line ends in names as `\\r` and `\\n`, but not those in an account code: the first header of
   a name is the one that counts.
@@ -33,7 +34,8 @@ from .ami_wire import Message, Values
 LOG = logging.getLogger("bx24.ami")
 
 CONNECT_SECONDS = 3.0
-LOGIN_SECONDS = 5.0  # Asterisk itself takes 1 s to refuse a login
+LOGIN_SECONDS = 5.0
+REFUSAL_SECONDS = 2.0  # Asterisk takes 1 s to refuse a login: what is shorter would take that for silence
 SNAPSHOT_SECONDS = 10.0
 ACTION_SECONDS = 5.0
 PING_SECONDS = 10.0
@@ -162,7 +164,7 @@ class Ami:
         self._early = []
         try:
             session = self._opened = Session(self._host, self._port, self._take, self._beat, CONNECT_SECONDS)
-            session.log_in(self._user, self._secret, self._seconds(LOGIN_SECONDS))
+            session.log_in(self._user, self._secret, max(LOGIN_SECONDS * self._scale, REFUSAL_SECONDS))
             channels = session.ask("CoreShowChannels", {}, self._seconds(SNAPSHOT_SECONDS), is_list=True)
             channels.result()
             self._come_up(session, channels.rows)

@@ -185,7 +185,9 @@ class Session:
             raise self._broken or AmiUnreachable(f"the manager connection broke: {_reason(error)}") from None
         if not data:
             raise self._broken or AmiUnreachable("Asterisk closed the manager connection")
+        now = time.monotonic()
         for message in self._parser.feed(data):
+            message.received = now
             self._hand_out(message)
         return True
 

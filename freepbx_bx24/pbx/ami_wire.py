@@ -28,7 +28,12 @@ class Message(Dict[str, str]):
 
     Where a header came more than once (ChanVariable, Output, Variable), the dict has its first value and `every()` has
     all: a text is never a list, whatever comes over the wire.
+
+    `received` is when it was read, in seconds on the monotonic clock: AMI events carry no time of their own, and an
+    owner may come to them late.
     """
+
+    received = 0.0
 
     def __init__(self, headers: Iterable[tuple[str, str]] = ()) -> None:
         super().__init__()
