@@ -221,7 +221,9 @@ def floods_and_never_answers_a_ping(peer: Peer) -> None:
 @pytest.mark.parametrize(
     "script", [closes, resets, never_answers_a_ping, floods_and_never_answers_a_ping], ids=lambda one: one.__name__
 )
-def test_a_connection_that_ends_is_said_to_the_owner_after_its_events_and_made_again(script: Script) -> None:
+def test_a_connection_that_ends_is_said_to_the_owner_after_its_events_and_made_again(
+    script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
     def second(peer: Peer) -> None:
         peer.welcome(["second"])
         peer.say(*numbered(9))
@@ -232,6 +234,7 @@ def test_a_connection_that_ends_is_said_to_the_owner_after_its_events_and_made_a
         wait_until(lambda: owner.events[-1]["Number"] == "9", 5)
     assert [value for what, value in owner.seen if what == "connected"] == [["first"], ["second"]]
     first, last = owner.sessions()
+    assert ("has not answered a Ping" in caplog.text) == ("ping" in script.__name__)
     assert set(numbers(first)) == {1}
     assert numbers(last) == [9]
 
@@ -348,6 +351,27 @@ def test_an_owner_too_slow_is_told_of_the_gap_and_within_no_connection_an_event_
     assert [numbers(session) for session in sessions] == [list(range(len(session))) for session in sessions]
     assert 0 < len(sessions[0]) < 100_000
     assert sessions[2] == []
+
+
+def test_an_owner_too_slow_is_told_before_he_has_worked_off_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ami_delivery, "MOST_EVENTS", 50)
+    free = threading.Event()
+
+    def flood(peer: Peer) -> None:
+        peer.welcome()
+        peer.say(*numbered(0))
+        held.wait_for("event")
+        for number in range(1, 1_000):
+            peer.say(*numbered(number))
+        peer.serve()
+
+    held = Owner(lambda event: None if free.wait(20) else None)
+    with manager(flood, healthy) as server, connection(server.port, USER, SECRET, held) as (ami, owner):
+        wait_until(lambda: len(server.connections) == 2 and ami.connected, 10)
+        assert owner.names == ["connected", "Newstate"]
+        free.set()
+        owner.wait_for("connected", 2)
+    assert owner.names == ["connected", "Newstate", "disconnected", "connected", "disconnected"]
 
 
 def test_a_burst_before_the_snapshot_is_bounded_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -612,6 +636,16 @@ def test_it_beats_whether_asterisk_is_there_or_not() -> None:
     beats = owner.beats
     assert beats[-1] - beats[0] > 7
     assert max(second - first for first, second in zip(beats, beats[1:])) < 3.0
+
+
+def test_it_beats_through_the_longest_pause() -> None:
+    with manager(healthy) as server, connection(server.port, USER, "wrong", scale=0.2) as (ami, owner):
+        wait_until(lambda: ami.failure is not None, 5)
+        began = time.monotonic()
+        time.sleep(LONGEST_PAUSE * 0.2 - 1)
+        beats = [beat for beat in owner.beats if beat > began]
+        assert len(server.connections) == 1
+    assert len(beats) >= 3
 
 
 def test_it_does_not_beat_while_the_owner_is_held_and_beats_again_once_he_is_free() -> None:
