@@ -17,12 +17,14 @@ class Owner:
 
     def __init__(self, on_event: Callable[[Message], None] = lambda event: None) -> None:
         self.seen: list[tuple[str, Any]] = []
+        self.connected_at: list[float] = []  # monotonic seconds
         self.beats: list[float] = []
         self.inside = 0
         self.together = 0  # the most callbacks at one time
         self._on_event = on_event
 
     def connected(self, snapshot: Sequence[Message]) -> None:
+        self.connected_at.append(time.monotonic())
         self._write("connected", [row.get("Channel", "") for row in snapshot])
 
     def event(self, event: Message) -> None:
