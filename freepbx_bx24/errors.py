@@ -50,6 +50,32 @@ class ChannelError(Bx24Error):
     hint = "Nothing to do if it is rare: the caller hung up in that instant."
 
 
+class AmiError(Bx24Error):
+    """Anything that went wrong between here and Asterisk's manager interface (AMI); calls are not touched."""
+
+    hint = "Look at `asterisk -rx 'manager show connected'` and run `bx24 check`."
+
+
+class AmiUnreachable(AmiError):
+    """No connection to the manager interface, or it ended. It comes back by itself once Asterisk does."""
+
+    hint = "Check that Asterisk runs, and that [general] of /etc/asterisk/manager.conf says enabled=yes and this port."
+    retryable = True
+
+
+class AmiTimeout(AmiError):
+    """The manager interface did not answer in time. An action may have been carried out all the same."""
+
+    hint = "Asterisk hangs or is overloaded: look at `asterisk -rx 'core show uptime'` and the machine's load."
+    retryable = True
+
+
+class AmiRefused(AmiError):
+    """Asterisk answered an action, or the login, with an error of its own. The same again gives the same."""
+
+    hint = "Look at the user's rights: `asterisk -rx 'manager show user NAME'`."
+
+
 class SandboxError(Bx24Error):
     """The sandbox (portal, Asterisk root, phones) can't be set up or driven."""
 
