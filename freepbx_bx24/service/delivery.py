@@ -25,6 +25,7 @@ from ..errors import (
 from ..journal.records import FINISH, HIDE, REGISTER, SHOW, Delivery
 from . import intake
 from .errands import Errand, Nothing, errand_for
+from .register import turn_of
 from .runtime import Runtime
 from .settlement import LONGEST_SECONDS, Settlement, back_off
 
@@ -36,6 +37,7 @@ LOGIN_SECONDS = 5.0  # between two looks whether somebody has logged in: they co
 LOOK_SECONDS = 5.0  # how often the intake folder is looked at
 PRUNE_SECONDS = 600.0
 STAMP_SECONDS = 60.0
+BUSY_SECONDS = 0.2  # until a live register of the same client is looked for again
 BATCH_SECONDS = 70.0  # the portal gives a request up after 60 s
 
 # How urgent something new is. A call whose register was late is still going on: somebody waits for its card.
@@ -85,6 +87,23 @@ class DeliveryThread(threading.Thread):
         if not errands:
             return 0.0
         chosen, urgency = self.choose(errands, now)
+        turns = {one.item.id: turn_of(one.entry.registration) for one in chosen if one.item.kind == REGISTER}
+        mine = {turn for turn in turns.values() if runtime.turns.take(turn)}
+        try:
+            # Where a live register of that client is under way, it is nearly through.
+            chosen = [one for one in chosen if one.item.id not in turns or turns[one.item.id] in mine]
+            if not chosen:
+                return BUSY_SECONDS
+            pause = self.deliver(chosen, urgency)
+        finally:
+            for turn in mine:
+                runtime.turns.leave(turn)
+        if pause:
+            runtime.stopping.wait(pause)  # everything waits, whatever wakes us: one probe at a time
+        return 0.0
+
+    def deliver(self, chosen: Sequence[Errand], urgency: Urgency) -> float:
+        """Send one request, and write down what becomes of each errand; returns how long all has to wait for it."""
         began = time.monotonic()
         try:
             answers = self.send(chosen, urgency)
@@ -94,14 +113,12 @@ class DeliveryThread(threading.Thread):
             return 0.0
         except PortalError as error:
             if len(chosen) > 1 or error.blame == PORTAL:
-                self.portal_failed(chosen, error)
-                return 0.0
+                return self.portal_failed(chosen, error)
             answers = {chosen[0].item.id: error}
         waiting, trouble = self.settlement.settle(chosen, answers)
         if trouble is not None:
-            self.portal_failed(waiting, trouble)
-        else:
-            self.portal_answered(chosen, time.monotonic() - began)
+            return self.portal_failed(waiting, trouble)
+        self.portal_answered(chosen, time.monotonic() - began)
         return 0.0
 
     def prepare(self, items: Sequence[Delivery], now: float) -> list[Errand]:
@@ -171,8 +188,8 @@ class DeliveryThread(threading.Thread):
         self.sizer.answered(methods, times, time.monotonic() - began)
         return {one.item.id: answers[f"{one.item.id}.{len(one.before)}"] for one in chosen}
 
-    def portal_failed(self, errands: Sequence[Errand], error: PortalError) -> None:
-        """The portal is down or does not let us in: everything waits, and one item at a time finds out more."""
+    def portal_failed(self, errands: Sequence[Errand], error: PortalError) -> float:
+        """The portal is down or does not let us in: everything waits (returns the seconds), then few find out more."""
         runtime = self.runtime
         pause = max(back_off(self.portal_failures, LONGEST_SECONDS), error.pause_seconds) * runtime.scale
         if error.remedy == LOGIN:
@@ -183,7 +200,7 @@ class DeliveryThread(threading.Thread):
         # A portal that stumbles may stumble over one of the items: halving finds out which.
         self.most = max(1, len(errands) // 2) if isinstance(error, PortalBroken) else 1
         self.portal_failures += 1
-        runtime.stopping.wait(pause)  # everything waits, whatever wakes us: one probe at a time
+        return pause
 
     def portal_answered(self, chosen: Sequence[Errand], seconds: float) -> None:
         """The portal works: the breaker may close; an item with which alone it fails is that item's own trouble."""

@@ -73,8 +73,7 @@ def _attempt(runtime: Runtime, registration: Registration, patience: float) -> R
     """One live request, which a caller waits for so many seconds; its answer is kept in any case."""
     uniqueid, origin = registration.uniqueid, runtime.client.origin
     try:
-        ask = portal_calls.asking_with_others(runtime.client, patience)
-        registered = portal_calls.register(ask, runtime.directory, registration, runtime.request_seconds)
+        registered = _registered(runtime, registration, patience)
     except PortalError as error:
         LOG.warning("%s: register failed: %s", uniqueid, error)
         retry_later(runtime, uniqueid, error.message, error.remedy == GIVE_UP)
@@ -89,6 +88,20 @@ def _attempt(runtime: Runtime, registration: Registration, patience: float) -> R
         lambda future: _keep_unwritten(runtime, Entry(registration, registered), future)
     )
     return registered
+
+
+def turn_of(registration: Registration) -> str:
+    """Whose turn a registration needs: its client's where it may make a lead, else nobody's."""
+    return registration.number if registration.create else registration.uniqueid
+
+
+def _registered(runtime: Runtime, registration: Registration, patience: float) -> Registered:
+    """Ask the portal, after whoever registers another call of this client now: it may be making the lead."""
+    began = time.monotonic()
+    with runtime.turns.turn(turn_of(registration), runtime.request_seconds / 2):
+        ask = portal_calls.asking_with_others(runtime.client, patience - (time.monotonic() - began))
+        seconds = runtime.request_seconds - (time.monotonic() - began)
+        return portal_calls.register(ask, runtime.directory, registration, seconds)
 
 
 def _keep_unwritten(runtime: Runtime, entry: Entry, future: Future[bool]) -> None:

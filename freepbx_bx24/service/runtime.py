@@ -17,6 +17,7 @@ from ..journal.store import Journal
 from ..settings import Settings
 from . import directory_file
 from .breaker import Breaker
+from .turns import Turns
 
 LOG = logging.getLogger("bx24.service")
 Answer = TypeVar("Answer")
@@ -47,6 +48,7 @@ class Runtime:
         self.scale = time_scale()
         self.request_seconds = request_seconds()
         self.breaker = Breaker()
+        self.turns = Turns()
         self._portal_threads = ThreadPoolExecutor(PORTAL_THREADS, thread_name_prefix="portal")
         self._under_way: set[Future[Any]] = set()
         self.wake = threading.Event()

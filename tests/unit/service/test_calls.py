@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from freepbx_bx24.sandbox.portal import Portal
 from tests.support.agi_script import intake
 from tests.support.running_service import RunningService, asked, wait_until
 
 ANSWERED = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "35", "DIALEDPEERNUMBER": "101/sip:101@127.0.0.1"}
+
+REGISTER_METHOD = "telephony.externalcall.register"
 
 
 def test_an_answered_inbound_call_is_registered_while_it_waits_and_finished_with_who_talked(
@@ -172,3 +175,19 @@ def test_a_finish_without_the_service_waits_for_a_register_that_is_still_at_work
     assert call["CALL_DURATION"] == 35
     methods = asked(portal)
     assert methods.count("telephony.externalcall.register") == 1
+
+
+def test_two_calls_of_one_new_client_at_once_make_one_lead(portal: Portal, service: RunningService) -> None:
+    service.start()
+    portal.delay_seconds[REGISTER_METHOD] = 0.3
+    client = {"callerid": "79160000077"}
+    with ThreadPoolExecutor(3) as callers:
+        runs = list(callers.map(lambda number: service.register(f"17900001{number}.77", environment=client), range(3)))
+    assert [run.variables["BX24_STATUS"] for run in runs] == ["REGISTERED"] * 3
+    assert len({run.variables["BX24_CALL_ID"] for run in runs}) == 3
+    assert len({run.variables["BX24_CRM_ENTITY_ID"] for run in runs}) == 1
+    ledger = portal.ledger()
+    assert len([one for one in ledger["entities"] if "+79160000077" in one["PHONES"]]) == 1
+    # A real portal has no lock of its own: one is answered before the next one is asked.
+    asked = [one for one in ledger["requests"] if one["method"] == REGISTER_METHOD]
+    assert all(earlier["answered"] <= later["arrived"] for earlier, later in zip(asked, asked[1:]))
