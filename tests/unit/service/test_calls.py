@@ -179,7 +179,7 @@ def test_a_finish_without_the_service_waits_for_a_register_that_is_still_at_work
 
 def test_two_calls_of_one_new_client_at_once_make_one_lead(portal: Portal, service: RunningService) -> None:
     service.start()
-    portal.delay_seconds[REGISTER_METHOD] = 0.3
+    portal.delay_seconds[REGISTER_METHOD] = 0.12
     client = {"callerid": "79160000077"}
     with ThreadPoolExecutor(3) as callers:
         runs = list(callers.map(lambda number: service.register(f"17900001{number}.77", environment=client), range(3)))
