@@ -24,6 +24,7 @@ from ..errors import (
 )
 from ..journal.records import FINISH, HIDE, REGISTER, SHOW, Delivery
 from . import intake
+from .doubts import Doubts
 from .errands import Errand, Nothing, errand_for
 from .register import turn_of
 from .runtime import Runtime
@@ -51,6 +52,7 @@ class DeliveryThread(threading.Thread):
         super().__init__(name="delivery", daemon=True)
         self.runtime = runtime
         self.settlement = Settlement(runtime)
+        self.doubts = Doubts(runtime)
         self.sizer = Sizer()
         self.portal_failures = 0
         self.most = batch.MOST  # items in the next request
@@ -84,6 +86,11 @@ class DeliveryThread(threading.Thread):
             earliest = runtime.write(lambda journal: journal.earliest_due(now)).result()
             return LOOK_SECONDS if earliest is None else min(max(earliest - now, 0.05), LOOK_SECONDS)
         errands = self.prepare(items, now)
+        try:
+            errands = self.doubts.settled(errands)
+        except PortalError as error:
+            runtime.stopping.wait(self.portal_failed(errands, error))
+            return 0.0
         if not errands:
             return 0.0
         chosen, urgency = self.choose(errands, now)
