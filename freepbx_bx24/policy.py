@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Mapping
 
 from . import numbers
@@ -79,6 +80,7 @@ CAUSE_CODES = {
 }
 OTHER_FAILURE = "503"
 ANSWERED = "200"
+UNKNOWN = "OTHER"
 MISSED = "304"
 
 
@@ -229,3 +231,21 @@ def _outbound_code(ending: Ending) -> str:
     if ending.dial_status in OUTBOUND_CODES:
         return OUTBOUND_CODES[ending.dial_status]
     return CAUSE_CODES.get(ending.hangup_cause, OTHER_FAILURE)
+
+
+def decide_unseen_outcome(
+    rules: Rules, registration: Registration, talker: str = "", talked_since: datetime | None = None, *, ended: datetime
+) -> Outcome:
+    """What the CRM is told of a call whose end nobody saw: Asterisk, or the whole machine, died in its midst.
+
+    :param talker: the device or extension that was talking, as far as that is known. :param talked_since: from when;
+    None: nobody is known to have talked. :param ended: the last moment at which the call may have been up.
+    """
+    inbound = registration.direction == INBOUND
+    reason = reason_text("UNSEEN", rules.language)
+    if talked_since is not None:
+        speaker = person_named(rules, talker) if inbound else None
+        seconds = max(1, round((ended - talked_since).total_seconds()))
+        people = _distinct(speaker, *registration.people)
+        return Outcome(registration.uniqueid, people, seconds, ANSWERED, reason)
+    return Outcome(registration.uniqueid, registration.people, 0, MISSED if inbound else UNKNOWN, reason)

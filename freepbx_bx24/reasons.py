@@ -11,6 +11,7 @@ REASONS = {
         "CHANUNAVAIL": "no phone could be reached",
         "CONGESTION": "the line was congested",
         "GONE": "the caller hung up before a phone rang",
+        "UNSEEN": "the end of the call was not seen",
     },
     "ru": {
         "BUSY": "занято",
@@ -19,6 +20,7 @@ REASONS = {
         "CHANUNAVAIL": "телефон недоступен",
         "CONGESTION": "линия перегружена",
         "GONE": "звонивший положил трубку до начала вызова",
+        "UNSEEN": "конец звонка не был виден",
     },
 }
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from typing import Iterable
 
 from . import records
 from .order import FIELDS
-from .records import DROPPED, DUE, FINISH, HELD, PARKED, REGISTER, Delivery, Entry, StoryLine
+from .records import DONE, DROPPED, DUE, FINISH, HELD, PARKED, REGISTER, Delivery, Entry, StoryLine
 
 _ENTRY_FIELDS = (
     "registration, registered, outcome, finished, portal, user_id, rule, legs, EXISTS (SELECT 1 FROM deliveries"
@@ -52,11 +53,25 @@ def calls(database: sqlite3.Connection, since: float, until: float, number: str)
         " ORDER BY started_at DESC, uniqueid DESC LIMIT ?",
         (since, until, *values, _CALLS_AT_ONCE),
     ).fetchall()
-    found = []
-    for row in reversed(rows):
-        with contextlib.suppress(*records.UNPARSABLE):
-            found.append(_entry(row))
-    return found
+    return _readable(reversed(rows))
+
+
+def open_calls(database: sqlite3.Connection, before: float) -> list[Entry]:
+    """Calls written before that time whose end is not known, the oldest first; one that makes no sense is left out."""
+    rows = database.execute(
+        f"SELECT {_ENTRY_FIELDS} FROM calls WHERE finished = 0 AND outcome IS NULL AND written < ? ORDER BY written",
+        (before,),
+    ).fetchall()
+    return _readable(rows)
+
+
+def payloads(database: sqlite3.Connection, uniqueid: str, kind: str) -> list[str]:
+    """The payloads of a call's cards or recordings that are owed or delivered, in their order."""
+    rows = database.execute(
+        "SELECT payload FROM deliveries WHERE uniqueid = ? AND kind = ? AND state IN (?, ?) ORDER BY id",
+        (uniqueid, kind, DUE, DONE),
+    )
+    return [row[0] for row in rows]
 
 
 def find(database: sqlite3.Connection, text: str) -> list[str]:
@@ -160,6 +175,14 @@ def _change(database: sqlite3.Connection, delivery_id: int, to: str, where: tupl
 
 def _marks(values: tuple[str, ...]) -> str:
     return ", ".join("?" * len(values))
+
+
+def _readable(rows: Iterable[tuple[object, ...]]) -> list[Entry]:
+    found = []
+    for row in rows:
+        with contextlib.suppress(*records.UNPARSABLE):
+            found.append(_entry(row))
+    return found
 
 
 def _entry(row: tuple[object, ...]) -> Entry:

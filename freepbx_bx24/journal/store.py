@@ -143,6 +143,14 @@ class Journal:
         """Calls that began from `since` on and before `until`, the oldest first; of more than 1000 the newest."""
         return self._file.ask(lambda journal: people.calls(journal, since, until, number))
 
+    def open_calls(self, before: float) -> list[Entry]:
+        """Calls written before that time whose end is not known, the oldest first."""
+        return self._file.ask(lambda journal: people.open_calls(journal, before))
+
+    def payloads(self, uniqueid: str, kind: str) -> list[str]:
+        """The payloads of a call's cards or recordings that are owed or delivered, in their order."""
+        return self._file.ask(lambda journal: people.payloads(journal, uniqueid, kind))
+
     def find(self, text: str) -> list[str]:
         """The uniqueids of the calls meant by a uniqueid, an external id or a canonical number, the newest first."""
         return self._file.ask(lambda journal: people.find(journal, text))

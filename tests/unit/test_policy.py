@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from freepbx_bx24.call import INBOUND, OUTBOUND, Beginning, Ending, Entity, Outcome, Person, Registration
-from freepbx_bx24.policy import LineRules, Rules, Skip, decide_outcome, decide_registration, external_id, who_answered
+from freepbx_bx24.policy import (
+    LineRules,
+    Rules,
+    Skip,
+    decide_outcome,
+    decide_registration,
+    decide_unseen_outcome,
+    external_id,
+    who_answered,
+)
 from freepbx_bx24.reasons import REASONS
 
 MOSCOW = timezone(timedelta(hours=3))
@@ -469,3 +478,33 @@ def test_no_text_in_an_ending_raises_or_leaves_the_portals_limits(
 @given(some.text(max_size=300), some.text(max_size=80))
 def test_an_external_id_is_never_longer_than_the_portal_takes(uniqueid: str, pbx_id: str) -> None:
     assert len(external_id(replace(RULES, pbx_id=pbx_id), uniqueid)) <= 64
+
+
+# -- an end that nobody saw ----------------------------------------------------------------------------------
+
+SEEN_LAST = INBOUND_CALL.started + timedelta(seconds=95)
+
+
+def test_a_call_that_was_talking_when_it_was_last_seen_is_answered_by_who_talked_and_says_that_it_is_an_estimate():
+    began = registration(INBOUND_CALL)
+    since = INBOUND_CALL.started + timedelta(seconds=15)
+    told = decide_unseen_outcome(RULES, began, "102", since, ended=SEEN_LAST)
+    assert (told.status_code, told.talk_seconds, told.people[0]) == ("200", 80, Person("102"))
+    assert told.people[1:] == began.people
+    assert told.reason == "the end of the call was not seen"
+
+
+def test_an_inbound_call_of_which_nothing_more_is_known_is_missed():
+    told = decide_unseen_outcome(RULES, registration(INBOUND_CALL), ended=SEEN_LAST)
+    assert (told.status_code, told.talk_seconds) == ("304", 0)
+
+
+def test_an_outbound_call_of_which_nothing_more_is_known_has_no_outcome_of_its_own():
+    told = decide_unseen_outcome(RULES, registration(OUTBOUND_CALL), ended=SEEN_LAST)
+    assert (told.status_code, told.talk_seconds) == ("OTHER", 0)
+    assert told.people == registration(OUTBOUND_CALL).people
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_talk():
+    since = SEEN_LAST + timedelta(days=1)
+    assert decide_unseen_outcome(RULES, registration(INBOUND_CALL), "102", since, ended=SEEN_LAST).talk_seconds == 1

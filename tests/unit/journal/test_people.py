@@ -343,3 +343,37 @@ def test_the_room_of_what_was_forgotten_is_used_again(journal: Journal, tmp_path
     for day in range(2, 6):
         assert journal.prune(time.time() + 5) == 150
         assert a_days_calls(day) < first * 1.2
+
+
+# -- calls that have no end ----------------------------------------------------------------------------------
+
+
+def test_a_call_is_open_until_its_end_is_known(journal: Journal) -> None:
+    later = time.time() + 60
+    journal.begin(CALL, 0)
+    assert [entry.uniqueid for entry in journal.open_calls(later)] == ["1.1"]
+    journal.registered("1.1", ANSWER)
+    assert [entry.uniqueid for entry in journal.open_calls(later)] == ["1.1"]
+    assert journal.open_calls(time.time() - 60) == []
+    journal.ended(END, 0)
+    assert journal.open_calls(later) == []
+
+
+def test_a_call_that_the_portal_has_the_end_of_is_not_open_though_its_end_was_not_seen(journal: Journal) -> None:
+    journal.begin(CALL, 0)
+    journal.finished("1.1")
+    assert journal.open_calls(time.time() + 60) == []
+
+
+def test_the_cards_of_a_call_are_those_that_were_shown_or_are_to_be(journal: Journal) -> None:
+    journal.begin(CALL, 0)
+    journal.registered("1.1", ANSWER)
+    shown = journal.owe("1.1", SHOW, "[12]", 0)
+    assert shown
+    journal.done(shown)
+    dropped = journal.owe("1.1", SHOW, "[13]", 0)
+    assert dropped
+    journal.drop(dropped)
+    journal.owe("1.1", SHOW, "[14]", 0)
+    assert journal.payloads("1.1", SHOW) == ["[12]", "[14]"]
+    assert journal.payloads("1.1", HIDE) == []
