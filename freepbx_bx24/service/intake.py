@@ -30,6 +30,7 @@ def read(runtime: Runtime) -> None:
     for path in intake_files(runtime.state / "intake"):
         if path.suffix not in READERS:
             continue
+        runtime.beats.beat("delivery")  # many files, one loop
         descriptor = _locked(path)
         if descriptor < 0:
             continue
