@@ -28,7 +28,7 @@ SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS = 3.0  # given to what is under way with the portal when the service stops; the journal knows what is owed
 # The longest that the delivery knowingly takes: a pause of 75 s while the portal is down, after requests of 70 s.
 DELIVERY_SECONDS = 240.0
-SHORTEST_BOUND_SECONDS = 10.0  # of a loop, in tests that run faster: never less than what a busy machine may take
+SHORTEST_BOUND_SECONDS = 6.0  # of a loop, in tests that run faster: never less than what a busy machine may take
 
 
 def serve() -> int:
