@@ -395,21 +395,6 @@ def test_the_files_get_the_user_that_this_asterisk_runs_as(shell: Shell) -> None
     assert "asterisk asterisk" not in done.stdout
 
 
-def test_the_unit_is_one_that_systemd_understands(tmp_path: Path) -> None:
-    unit = (REPOSITORY / "etc/freepbx-bx24.service").read_text(encoding="utf-8")
-    program = tmp_path / "bx24"
-    program.write_text("#!/bin/sh\n", encoding="utf-8")
-    program.chmod(0o755)
-    # The program and the user are of an installed machine; everything else is judged as it is.
-    copy = tmp_path / "freepbx-bx24.service"
-    copy.write_text(
-        unit.replace("/opt/freepbx-bx24/venv/bin/bx24", str(program)).replace("=asterisk\n", "=root\n"),
-        encoding="utf-8",
-    )
-    done = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 def test_the_demo_is_refused_beside_a_running_asterisk(shell: Shell) -> None:
     shell.program("asterisk", "echo Asterisk 22")
     done = shell.run("demo")
