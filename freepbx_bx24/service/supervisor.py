@@ -34,7 +34,8 @@ ABORT_SECONDS = 1.0  # for saying where it hangs, between SIGABRT and SIGKILL
 YOUNG_SECONDS = 10.0  # who dies at this age or younger is not started again at once
 OVERSLEPT_SECONDS = 0.5
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
-SHORTEST_WATCHDOG_SECONDS = 3.0  # in tests that run faster: a busy machine is not a hanging service
+# In tests that run faster: a busy machine is not a hanging service.
+SHORTEST_WATCHDOG_SECONDS, SHORTEST_STOP_SECONDS = 3.0, 5.0
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SIGNALS = (*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD)
@@ -79,6 +80,7 @@ class Supervisor:
         self.command = command
         self.scale = time_scale()
         self.watchdog_seconds = max(WATCHDOG_SECONDS * self.scale, SHORTEST_WATCHDOG_SECONDS)
+        self.stop_seconds = max(STOP_SECONDS * self.scale, SHORTEST_STOP_SECONDS)
         self.child: subprocess.Popen[bytes] | None = None
         self.started = 0.0
         self.ready = False
@@ -112,9 +114,9 @@ class Supervisor:
                     self.start()
                 began, longest = time.monotonic(), max(self.deadline - time.monotonic(), 0.0)
                 poll.poll(longest * 1000 + 1)
-                overslept = time.monotonic() - began - longest
-                if overslept > OVERSLEPT_SECONDS:  # Ctrl-Z, a debugger: we stood still, and perhaps the child with us
-                    self.deadline += overslept
+                if time.monotonic() - began - longest > OVERSLEPT_SECONDS and self.child and not self.aborted:
+                    # Ctrl-Z, a debugger: we stood still, and perhaps the child with us. Its time begins anew.
+                    self.deadline = time.monotonic() + self.watchdog_seconds
                 self.take_notifications()
                 self.take_signals()
                 code = self.child.poll() if self.child else None
@@ -185,7 +187,7 @@ class Supervisor:
         assert self.child is not None
         if self.stopping or self.aborted:
             self.child.kill()
-            self.deadline = time.monotonic() + STOP_SECONDS
+            self.deadline = time.monotonic() + self.stop_seconds
             return
         what = "does not beat" if self.ready else "does not become ready"
         LOG.error("the service %s for %.3g s: it is killed", what, time.monotonic() - self.last_heard)
@@ -233,7 +235,7 @@ class Supervisor:
             if number in STOP_SIGNALS and not self.stopping:
                 LOG.info("%s: the service is to stop", signal.Signals(number).name)
                 self.stopping = True
-                self.deadline = time.monotonic() + STOP_SECONDS
+                self.deadline = time.monotonic() + self.stop_seconds
                 self.forward(number)
             elif number == signal.SIGHUP and not self.ready:
                 self.reload_owed = True  # a service that is only starting would die of it
