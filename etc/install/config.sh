@@ -182,5 +182,6 @@ say_what_is_next() {
     fi
     [[ -z $todo ]] || printf '\nWrite your own values into these lines of %s:\n%s\n' "$config" "  line ${todo//$'\n'/$'\n  line '}"
     printf '\nThen, and whenever something seems wrong:  bx24 check\n'
-    systemd_runs || printf 'There is no systemd here; start the service with:  runuser -u %s -- %s serve\n' "$asterisk_user" "$program/venv/bin/bx24"
+    systemd_runs || printf 'There is no systemd here; let what starts Asterisk at boot start this too (it stays in the foreground):\n  %s\n' \
+        "runuser -u $asterisk_user -- $program/venv/bin/bx24 serve --supervised"
 }

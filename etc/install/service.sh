@@ -29,8 +29,21 @@ put_for_user() { # SOURCE TARGET
     put_file "$rendered" "$2" root:root 0644
 }
 
+# Without systemd: the process of `bx24 serve --supervised`, where one runs. It holds a lock on the file with its number:
+# a number that a killed one has left there is nobody's.
+supervisor_process() {
+    local file=$runtime/supervisor.pid
+    [[ -f $file && ! -L $file ]] && ! flock --nonblock "$file" true && cat -- "$file"
+}
+
 start_service() {
-    [[ $dry == no ]] && systemd_runs || return 0
+    if ! systemd_runs; then
+        # The programs that it started from are replaced: what it runs is still the old version.
+        [[ $dry == yes || $begun == no ]] || ! supervisor_process >/dev/null ||
+            say "The service still runs the former version; to restart it: kill $(supervisor_process), then start it again as told below"
+        return 0
+    fi
+    [[ $dry == no ]] || return 0
     if ! systemctl is-enabled --quiet freepbx-bx24.service; then
         change "enable and start freepbx-bx24.service"
         undo_line service - freepbx-bx24.service
@@ -43,8 +56,24 @@ start_service() {
     fi
 }
 
+stop_supervisor() {
+    local process round
+    process=$(supervisor_process) || return 0
+    change "stop bx24 serve --supervised, process $process" || return 0
+    kill -TERM "$process" || true
+    for ((round = 0; round < 300; round++)); do
+        supervisor_process >/dev/null || return 0
+        sleep 0.1
+    done
+    refuse 1 "process $process (bx24 serve --supervised) does not end"
+}
+
 stop_service() {
-    systemd_runs && [[ -e $unit ]] || return 0
+    if ! systemd_runs; then
+        stop_supervisor
+        return
+    fi
+    [[ -e $unit ]] || return 0
     if change "stop and disable freepbx-bx24.service"; then
         undo_line enable - freepbx-bx24.service
         run systemctl disable --now freepbx-bx24.service

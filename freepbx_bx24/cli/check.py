@@ -15,8 +15,8 @@ from ..bitrix24.portal import open_portal
 from ..call import Person
 from ..errors import Bx24Error, ConfigurationError, PortalError
 from ..pbx.console import console
-from ..service.serve import run_directory, state_directory
 from ..service.server import PING
+from ..service.surroundings import run_directory, state_directory
 from ..settings import Settings, load
 from .user import become_service_user
 
@@ -179,7 +179,7 @@ def inbound_hook() -> Iterator[Finding]:
 def service(path: Path | None = None) -> Iterator[Finding]:
     """The service answers on its socket."""
     path = path or run_directory() / "agi.sock"
-    hint = "systemctl restart freepbx-bx24   (where there is no systemd: bx24 serve)"
+    hint = "systemctl restart freepbx-bx24   (where there is no systemd: bx24 serve --supervised)"
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(2)

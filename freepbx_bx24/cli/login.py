@@ -18,8 +18,7 @@ from ..bitrix24.token_store import TokenStore
 from ..bitrix24.tokens import Tokens, fingerprint, from_grant
 from ..bitrix24.transport import Transport
 from ..errors import ConfigurationError, PortalError
-from ..service.runtime import time_scale
-from ..service.serve import state_directory
+from ..service.surroundings import state_directory, time_scale
 from ..settings import PortalSettings, Settings, load
 from .redirect import Answer, Listener, wait_for_answer
 from .user import become_service_user

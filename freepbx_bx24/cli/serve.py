@@ -6,20 +6,27 @@ import argparse
 import logging
 import os
 import sys
-from typing import NoReturn
 
 from ..errors import ConfigurationError
-from ..service import serve
 from .user import become_service_user
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No options: everything is in the YAML."""
+    """Everything else is in the YAML."""
+    parser.add_argument(
+        "--supervised", action="store_true", help="where there is no systemd: start it again when it dies or hangs"
+    )
 
 
-def run(options: argparse.Namespace) -> NoReturn:
+def run(options: argparse.Namespace) -> int:
     """Run until stopped; exit code 78 where the configuration can't be used: a restart would not mend it."""
     become_service_user()
+    if options.supervised:  # imports little: the parent stays small
+        from ..service import supervisor
+
+        return supervisor.supervise()
+    from ..service import serve
+
     try:
         code = serve.serve()
     except ConfigurationError as error:  # its findings are in the log, and on the terminal

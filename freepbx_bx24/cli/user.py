@@ -6,7 +6,7 @@ import os
 import pwd
 
 from ..errors import ServiceError
-from ..service.serve import state_directory
+from ..service.surroundings import state_directory
 
 
 def become_service_user() -> None:

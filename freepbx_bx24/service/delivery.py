@@ -63,6 +63,7 @@ class DeliveryThread(threading.Thread):
     def run(self) -> None:
         """Deliver until the service stops."""
         while not self.runtime.stopping.is_set():
+            self.runtime.beats.beat("delivery")
             try:
                 pause = self.step()
             except JournalError:  # its thread has said so in the log

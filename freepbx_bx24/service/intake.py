@@ -30,6 +30,7 @@ def read(runtime: Runtime) -> None:
     for path in intake_files(runtime.state / "intake"):
         if path.suffix not in READERS:
             continue
+        runtime.beats.beat("delivery")  # many files, one loop
         descriptor = _locked(path)
         if descriptor < 0:
             continue
@@ -48,7 +49,7 @@ def read(runtime: Runtime) -> None:
 def _locked(path: Path) -> int:
     """The file's descriptor with its lock; -1 where a script holds it or has just removed it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return -1
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -17,7 +16,9 @@ from ..journal.store import Journal
 from ..settings import Settings
 from . import directory_file
 from .breaker import Breaker
+from .surroundings import time_scale
 from .turns import Turns
+from .watchdog import Beats
 
 LOG = logging.getLogger("bx24.service")
 Answer = TypeVar("Answer")
@@ -25,14 +26,6 @@ Answer = TypeVar("Answer")
 PORTAL_THREADS = 16
 SAME_FAILURE_SECONDS = 60.0  # between two log lines about the same trouble of the journal
 REQUEST_SECONDS = 15.0  # the most that one request may take; no caller waits that long
-
-
-def time_scale() -> float:
-    """How much faster time-outs and back-off run in tests (BX24_TEST_TIME_SCALE); 1 in production."""
-    try:
-        return min(max(float(os.environ.get("BX24_TEST_TIME_SCALE", "1")), 0.001), 1.0)
-    except ValueError:
-        return 1.0
 
 
 def request_seconds() -> float:
@@ -49,6 +42,7 @@ class Runtime:
         self.request_seconds = request_seconds()
         self.breaker = Breaker()
         self.turns = Turns()
+        self.beats = Beats()  # which loops must turn, so that the service is restarted when one hangs
         self._portal_threads = ThreadPoolExecutor(PORTAL_THREADS, thread_name_prefix="portal")
         self._under_way: set[Future[Any]] = set()
         self.wake = threading.Event()

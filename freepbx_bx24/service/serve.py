@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
+import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 from ..errors import ConfigurationError, JournalError
 from ..journal.store import Journal
-from ..log import PATH as LOG_PATH
 from ..log import log_to_file
 from ..settings import Settings, load
 from .delivery import DeliveryThread
 from .refresh import RefreshThread
 from .runtime import Runtime
 from .server import Server
+from .surroundings import log_path, prepare_run_directory, run_directory, state_directory
+from .watchdog import Notifier, Watch
 
 LOG = logging.getLogger("bx24.service")
 
 SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS = 3.0  # given to what is under way with the portal when the service stops; the journal knows what is owed
-
-
-def run_directory() -> Path:
-    """Where the socket and the guard's settings are (BX24_RUN_DIR in tests)."""
-    return Path(os.environ.get("BX24_RUN_DIR", "/run/freepbx-bx24"))
-
-
-def state_directory() -> Path:
-    """Where the journal and the intake are (BX24_STATE_DIR in tests)."""
-    return Path(os.environ.get("BX24_STATE_DIR", "/var/lib/freepbx-bx24"))
-
-
-def log_path() -> str:
-    """The log file (BX24_LOG in tests)."""
-    return os.environ.get("BX24_LOG", LOG_PATH)
+# The longest that the delivery knowingly takes: a pause of 75 s while the portal is down, after requests of 70 s.
+DELIVERY_SECONDS = 240.0
+SHORTEST_BOUND_SECONDS = 6.0  # of a loop, in tests that run faster: never less than what a busy machine may take
 
 
 def serve() -> int:
@@ -45,6 +37,9 @@ def serve() -> int:
     :raises ConfigurationError, JournalError, ServiceError: where it can't start.
     """
     os.umask(0o027)
+    notifier = Notifier()
+    if sys.stderr is not None:
+        faulthandler.enable()  # a watchdog ends a service that hangs by SIGABRT: where it hung is then on stderr
     log_to_file(log_path(), terminal=True)
     try:
         settings = load()
@@ -55,9 +50,9 @@ def serve() -> int:
     run, state = run_directory(), state_directory()
     try:
         (state / "intake").mkdir(parents=True, exist_ok=True)
-        run.mkdir(mode=0o750, exist_ok=True)
     except OSError as error:
         raise JournalError(f"{error.filename}: {error.strerror}") from error
+    prepare_run_directory(run)
     # Signals are blocked in every thread and waited for in this one. A handler that sets an Event deadlocks with the
     # wait for it where it runs within that: both are the main thread (reproduced; SIGHUP and SIGTERM were lost).
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -65,25 +60,46 @@ def serve() -> int:
     server = Server(runtime, run / "agi.sock")
     write_guard_settings(run, state, settings)
     delivery = DeliveryThread(runtime)
+    runtime.beats.register("delivery", max(DELIVERY_SECONDS * runtime.scale, SHORTEST_BOUND_SECONDS))
     delivery.start()
     RefreshThread(runtime).start()  # owes nobody anything: it is not waited for at the end
     server.start()
+    notifier.ready()
     LOG.info("the service is ready: %s", settings.path)
-    while signal.sigwait(SIGNALS) == signal.SIGHUP:
-        try:
-            reload(runtime, run, state)
-        except Exception:  # nothing in a reload is worth the service's life
-            LOG.exception("the configuration could not be read again: the old one stays in force")
+    watch_until_stopped(runtime, notifier, run, state)
+    notifier.stopping()
     LOG.info("the service stops")
     runtime.stopping.set()
     runtime.wake.set()
     runtime.directory_wanted.set()
     ends = time.monotonic() + STOP_SECONDS
     server.stop()
+    (run / "agi.sock").unlink(missing_ok=True)  # while the lock is held: after it, it may be another service's socket
     delivery.join(max(ends - time.monotonic(), 0.1))
     runtime.stop(max(ends - time.monotonic(), 0.1))
-    (run / "agi.sock").unlink(missing_ok=True)
     return 0
+
+
+def watch_until_stopped(runtime: Runtime, notifier: Notifier, run: Path, state: Path) -> None:
+    """Wait for signals, and look after the loops meanwhile; returns when the service is to stop."""
+
+    def count_waiting() -> Future[int]:
+        return runtime.write(lambda journal: len({item.uniqueid for item in journal.owed()}))
+
+    watch = Watch(notifier, runtime.beats, lambda: not runtime.breaker.open, count_waiting)
+    while True:
+        watch.look()
+        got = signal.sigtimedwait(SIGNALS, watch.seconds)
+        if got is None:
+            continue
+        if got.si_signo != signal.SIGHUP:
+            return
+        notifier.reloading()
+        try:
+            reload(runtime, run, state)
+        except Exception:  # nothing in a reload is worth the service's life
+            LOG.exception("the configuration could not be read again: the old one stays in force")
+        notifier.ready()
 
 
 def reload(runtime: Runtime, run: Path, state: Path) -> None:

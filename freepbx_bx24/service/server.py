@@ -21,6 +21,9 @@ LOG = logging.getLogger("bx24.server")
 CONVERSATIONS = 64  # at once; what is beyond that waits a quarter of a second, then is registered later
 BACKLOG = 1024
 FRAME_SECONDS = 1.0
+ACCEPT_SECONDS = 10  # an idle worker turns that often
+# The workers beat as one: while any of them turns calls are answered. Longer than `wait` may be made.
+LONGEST_SECONDS = 45.0
 PING = b"kind=ping\0\0"
 
 
@@ -41,15 +44,19 @@ class Server:
         ]
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # of a link the link alone
             self.listener.bind(str(path))
             path.chmod(0o660)
+            _give_up_accepting_after(self.listener, ACCEPT_SECONDS)
             self.listener.listen(BACKLOG)
         except OSError as error:
-            raise ServiceError(f"{path}: {error.strerror}") from error
+            self.listener.close()
+            hint = f"Move it away (mv {path} {path}.old) and start again." if path.is_dir() else ""
+            raise ServiceError(f"{path}: {error.strerror}", hint) from error
 
     def start(self) -> None:
         """Answer from now on."""
+        self.runtime.beats.register("agi", LONGEST_SECONDS)
         for worker in self.workers:
             worker.start()
 
@@ -62,8 +69,11 @@ class Server:
 
     def _work(self) -> None:
         while not self.runtime.stopping.is_set():
+            self.runtime.beats.beat("agi")
             try:
                 connection, _ = self.listener.accept()
+            except BlockingIOError:
+                continue  # nobody came
             except OSError:
                 if not self.runtime.stopping.is_set():
                     LOG.exception("accepting an AGI script failed")
@@ -82,6 +92,17 @@ class Server:
             LOG.error("%s %s", error, error.hint)
         except Exception:
             LOG.exception("an AGI conversation failed in an unforeseen way")
+
+
+def _give_up_accepting_after(listener: socket.socket, seconds: int) -> None:
+    """Let accept() return now and then. In the kernel: Python's own time-out polls, which wakes every worker each time.
+
+    The two numbers are of the width of time_t, which 32-bit systems have begun to change.
+    """
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", seconds, 0))
+    except OSError:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@qq", seconds, 0))
 
 
 def serve(runtime: Runtime, connection: socket.socket) -> None:

@@ -8,8 +8,10 @@ import logging
 import os
 import socket
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Iterator
 
 from ..bitrix24.client import Client, Urgency
 from ..bitrix24.directory import Directory
@@ -153,58 +155,82 @@ def _finish(frame: frames.Frame, data: bytes, conversation: Conversation) -> Non
     note = Note(frame, data)
     try:
         settings = load()
-        entry = _what_register_left(settings, frame)
-        if entry is None:
-            note.drop()
-            return
-        outcome = decide_outcome(settings.rules, entry.registration, frames.ending(frame))
-        client, directory = _portal(settings, frame)
-        ask = portal_calls.asking(client, Urgency.FINISH)
-        registered = entry.registered or portal_calls.register(
-            ask, directory, replace(entry.registration, show=False), request_seconds()
-        )
-        finished = portal_calls.finish_and_settle(ask, directory, registered, outcome, request_seconds())
+        with _kept_by_register(frame) as kept:
+            entry = _what_register_left(settings, frame, kept)
+            if entry is None:
+                note.drop()
+                return
+            if kept is None and entry.registered is None:
+                # A service that comes back now would register it beside us, and the second call would stay for ever.
+                LOG.info("%s: the service has this call in its journal and finishes it when it is back", frame.uniqueid)
+                return
+            outcome = decide_outcome(settings.rules, entry.registration, frames.ending(frame))
+            client, directory = _portal(settings, frame)
+            ask = portal_calls.asking(client, Urgency.FINISH)
+            registered = entry.registered or portal_calls.register(
+                ask, directory, replace(entry.registration, show=False), request_seconds()
+            )
+            finished = portal_calls.finish_and_settle(ask, directory, registered, outcome, request_seconds())
+            note.result(Entry(entry.registration, registered, outcome, finished))
+            if kept and kept.suffix == FRAME and (finished or note.descriptor >= 0):
+                _forget(kept)  # before its lock goes: the service would register it once more
     except Bx24Error as error:
         LOG.warning("%s: finish is left to the service: %s", frame.uniqueid, error)
         return
     LOG.info("%s: finished without the service: %s, %d s", frame.uniqueid, outcome.status_code, outcome.talk_seconds)
-    note.result(Entry(entry.registration, registered, outcome, finished))
 
 
-def _what_register_left(settings: Settings, frame: frames.Frame) -> Entry | None:
-    """The call as register left it: its result, else its frame, else what finish knows; None: it is left out."""
-    for path in intake_files(_state(frame) / "intake"):
-        if not path.stem.endswith(f"-{frames.REGISTER}-{frame.uniqueid}"):
+@contextmanager
+def _kept_by_register(frame: frames.Frame) -> Iterator[Path | None]:
+    """The file that register left, locked: the service leaves this call to us meanwhile. None: it left no file.
+
+    Waited for is the script that may still be at it: two registers at once could make two calls.
+    """
+    wanted = f"-{frames.REGISTER}-{frame.uniqueid}"
+    gone: set[Path] = set()
+    while True:
+        files = intake_files(_state(frame) / "intake")
+        path = next(
+            (one for one in files if one.suffix in (FRAME, RESULT) and one.stem.endswith(wanted) and one not in gone),
+            None,
+        )
+        if path is None:
+            yield None
+            return
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            gone.add(path)
             continue
         try:
-            if path.suffix == FRAME:
-                _wait_for_its_maker(path)
-            result_path = path.with_suffix(RESULT)
-            if result_path.exists():
-                result = json.loads(result_path.read_bytes())
-                return Entry(
-                    records.registration_from_text(result["registration"]),
-                    records.registered_from_text(result["registered"]),
-                )
-            decision = decide_registration(settings.rules, frames.beginning(frames.parse(path.read_bytes())))
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                yield path
+                return
+            gone.add(path)  # taken in, or replaced by the result
+        finally:
+            os.close(descriptor)
+
+
+def _what_register_left(settings: Settings, frame: frames.Frame, kept: Path | None) -> Entry | None:
+    """The call as register left it: its result or its frame, else what finish knows; None: it is left out."""
+    try:
+        if kept and kept.suffix == RESULT:
+            result = json.loads(kept.read_bytes())
+            return Entry(
+                records.registration_from_text(result["registration"]),
+                records.registered_from_text(result["registered"]),
+            )
+        if kept:
+            decision = decide_registration(settings.rules, frames.beginning(frames.parse(kept.read_bytes())))
             return Entry(decision) if isinstance(decision, Registration) else None
-        except (OSError, ValueError, KeyError, TypeError, ChannelError) as error:
-            LOG.warning("%s can't be used: %s", path.name, error)
+    except (OSError, ValueError, KeyError, TypeError, ChannelError) as error:
+        LOG.warning("%s can't be used: %s", kept and kept.name, error)
     rebuilt = rebuilt_registration(settings.rules, frame)
     if isinstance(rebuilt, Skip):
         return None
     call_id = frame.fact("call_id")
     return Entry(rebuilt, Registered(call_id) if call_id else None)
-
-
-def _wait_for_its_maker(path: Path) -> None:
-    """Until the script that registers this call is through or dead: two registers at once could make two calls."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    os.close(descriptor)
 
 
 def _portal(settings: Settings, frame: frames.Frame) -> tuple[Client, Directory]:

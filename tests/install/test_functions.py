@@ -382,6 +382,40 @@ def test_a_new_service_that_has_to_be_put_back_is_disabled_before_its_unit_goes(
     assert not (shell.etc / "unit").exists()
 
 
+def test_without_systemd_the_last_words_name_the_supervisor(shell: Shell) -> None:
+    machine = 'state=$etc_dir; changes=1; asterisk_user=pbx; touch "$config" "$webhook"; systemd_runs() { false; }'
+    done = shell.run(f"{AS_ANYBODY}{machine}; say_what_is_next")
+    command = f"runuser -u pbx -- {shell.directory}/opt/venv/bin/bx24 serve --supervised"
+    assert done.stdout.splitlines()[-1].strip() == command
+
+
+SUPERVISOR = """systemd_runs() { false; }; runtime=$etc_dir; change() { echo "$*"; }
+(flock 9; echo "$BASHPID" >&9; exec sleep 60) 9<>"$etc_dir/supervisor.pid" & held=$!
+until supervisor_process | grep -qx "$held"; do sleep 0.02; done
+"""
+
+
+def test_without_systemd_uninstall_stops_the_supervisor_and_waits_for_it(shell: Shell) -> None:
+    done = shell.run(f"{SUPERVISOR} stop_service; kill -0 $held && echo still; echo held $held")
+    assert done.returncode == 0, done.stderr
+    process = done.stdout.split()[-1]
+    assert f"stop bx24 serve --supervised, process {process}" in done.stdout
+    assert "still" not in done.stdout
+
+
+def test_a_number_that_a_killed_supervisor_has_left_is_not_stopped(shell: Shell) -> None:
+    done = shell.run(
+        """systemd_runs() { false; }; runtime=$etc_dir; sleep 60 & other=$!; echo $other >"$etc_dir/supervisor.pid"
+        stop_service; kill -0 $other && echo alive; kill $other"""
+    )
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
+
+
+def test_without_systemd_an_update_says_that_the_former_version_still_runs(shell: Shell) -> None:
+    done = shell.run(f"{SUPERVISOR} begun=yes dry=no; start_service; kill $held; echo held $held")
+    assert f"still runs the former version; to restart it: kill {done.stdout.split()[-1]}" in done.stdout
+
+
 def test_the_files_get_the_user_that_this_asterisk_runs_as(shell: Shell) -> None:
     done = shell.run(
         """asterisk_user=pbx asterisk_group=voice; put_file() { cat "$1"; }
@@ -393,21 +427,6 @@ def test_the_files_get_the_user_that_this_asterisk_runs_as(shell: Shell) -> None
     assert "    su pbx voice\n" in done.stdout and "create 0640 pbx voice\n" in done.stdout
     assert "d /run/freepbx-bx24 0750 pbx voice -\n" in done.stdout
     assert "asterisk asterisk" not in done.stdout
-
-
-def test_the_unit_is_one_that_systemd_understands(tmp_path: Path) -> None:
-    unit = (REPOSITORY / "etc/freepbx-bx24.service").read_text(encoding="utf-8")
-    program = tmp_path / "bx24"
-    program.write_text("#!/bin/sh\n", encoding="utf-8")
-    program.chmod(0o755)
-    # The program and the user are of an installed machine; everything else is judged as it is.
-    copy = tmp_path / "freepbx-bx24.service"
-    copy.write_text(
-        unit.replace("/opt/freepbx-bx24/venv/bin/bx24", str(program)).replace("=asterisk\n", "=root\n"),
-        encoding="utf-8",
-    )
-    done = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_demo_is_refused_beside_a_running_asterisk(shell: Shell) -> None:

@@ -51,10 +51,11 @@ class RunningService:
         self.yaml.write_text(YAML.format(webhook=webhook, wait=wait, plan=plan))
         self.yaml.chmod(0o600)
 
-    def start(self, *wrapper: str) -> RunningService:
+    def start(self, *wrapper: str, supervised: bool = False) -> RunningService:
         """Start and wait until it answers; `wrapper` is a command that ends by executing the one that follows it."""
+        options = ["--supervised"] if supervised else []
         self.process = subprocess.Popen(
-            [*wrapper, sys.executable, "-m", "freepbx_bx24.cli.main", "serve"],
+            [*wrapper, sys.executable, "-m", "freepbx_bx24.cli.main", "serve", *options],
             cwd=REPOSITORY,
             env={**os.environ, **self.environment},
             stdout=subprocess.DEVNULL,

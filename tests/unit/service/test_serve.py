@@ -259,6 +259,136 @@ def test_a_second_service_is_refused_in_words_and_the_first_goes_on(service: Run
     assert service.answers()
 
 
+def second_start(service: RunningService) -> subprocess.Popen[str]:
+    """A start whose end and words are of interest."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "freepbx_bx24.cli.main", "serve"],
+        cwd=REPOSITORY,
+        env={**os.environ, **service.environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_of_starts_at_the_same_instant_one_serves_and_the_others_leave_its_socket_alone(
+    service: RunningService, attempt: int
+) -> None:
+    starts = [second_start(service) for _ in range(4)]
+    try:
+        wait_until(lambda: sum(start.poll() is None for start in starts) == 1 and service.answers(), 30, service.log)
+        (serving,) = [start for start in starts if start.poll() is None]
+        for start in starts:
+            if start is not serving:
+                said = start.communicate(timeout=10)[1]
+                assert start.returncode == 1
+                assert "another process holds" in said and "Traceback" not in said
+        assert serving_process(service) == serving.pid
+    finally:
+        for start in starts:
+            start.kill()
+            start.communicate()
+
+
+def serving_process(service: RunningService) -> int:
+    """The number of the process behind the socket; 0 where nobody is."""
+    try:
+        with connected(service) as connection:
+            return int.from_bytes(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder)
+    except OSError:
+        return 0
+
+
+def started_until_it_serves(service: RunningService) -> subprocess.Popen[str]:
+    """Start again and again while another one holds the lock, as a supervisor does."""
+    while True:
+        one = second_start(service)
+        wait_until(lambda: one.poll() is not None or serving_process(service) == one.pid, 20, service.log)  # noqa: B023
+        if one.poll() is None:
+            return one
+        one.communicate()
+
+
+def test_a_service_that_stops_does_not_remove_the_socket_of_the_next_one(
+    portal: Portal, service: RunningService
+) -> None:
+    service.environment["BX24_TEST_TIME_SCALE"] = "1"
+    service.write_yaml(portal.webhook_url, wait=0.3)
+    for number in range(3):
+        service.start()
+        leaving = service.process
+        assert leaving
+        with portal.gate(REGISTER):  # what is under way makes the end longer
+            service.register(f"179000012{number}.77")
+            leaving.send_signal(signal.SIGTERM)
+            successor = started_until_it_serves(service)
+            assert leaving.wait(20) == 0
+        try:
+            assert serving_process(service) == successor.pid and service.answers()
+        finally:
+            successor.terminate()
+            successor.communicate(timeout=20)
+
+
+def test_where_the_socket_belongs_is_a_link_the_link_is_replaced_and_its_target_left_alone(
+    service: RunningService,
+) -> None:
+    precious = service.directory / "precious"
+    precious.write_text("mine")
+    path = service.directory / "run" / "agi.sock"
+    path.symlink_to(precious)
+    service.start()
+    assert path.is_socket() and not path.is_symlink()
+    assert precious.read_text() == "mine"
+
+
+def test_a_directory_where_the_socket_belongs_is_refused_in_words(service: RunningService) -> None:
+    path = service.directory / "run" / "agi.sock"
+    path.mkdir()
+    (path / "precious").write_text("mine")
+    start = second_start(service)
+    said = start.communicate(timeout=30)[1]
+    assert start.returncode == 1
+    assert f"{path}: Is a directory" in said and f"mv {path} {path}.old" in said and "Traceback" not in said
+    assert (path / "precious").exists()
+
+
+def test_a_folder_of_the_socket_that_belongs_to_somebody_else_is_refused_with_what_to_type(
+    service: RunningService,
+) -> None:
+    run = service.directory / "run"
+    os.chown(run, NOBODY, NOBODY)
+    for options in ((), ("--supervised",)):
+        done = subprocess.run(
+            [sys.executable, "-m", "freepbx_bx24.cli.main", "serve", *options],
+            cwd=REPOSITORY,
+            env={**os.environ, **service.environment},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert f"{run} belongs to user {NOBODY}, not to root" in done.stderr
+        assert f"chown root: {run}" in done.stderr and "Traceback" not in done.stderr
+    assert list(run.iterdir()) == []
+
+
+def test_a_folder_of_the_socket_that_others_can_write_to_is_closed(service: RunningService) -> None:
+    run = service.directory / "run"
+    run.chmod(0o777)
+    service.start()
+    assert run.stat().st_mode & 0o777 == 0o750
+    assert "its mode is 0750 now" in service.log()
+
+
+def test_a_missing_folder_of_the_socket_is_made(service: RunningService) -> None:
+    run = service.directory / "run"
+    run.rmdir()
+    service.start()
+    assert run.stat().st_mode & 0o777 == 0o750
+
+
 def test_a_reload_takes_a_new_wait_over_to_the_guard(portal: Portal, service: RunningService) -> None:
     service.start()
     service.write_yaml(portal.webhook_url, wait=0.4)
