@@ -4,12 +4,13 @@ It does no I/O and has no clock. The connection's owner feeds it: `snapshot()` w
 each event, `broken()` where it is gone; `watch()` and `forget()` come from whoever registers and finishes calls. They
 must not overlap: one lock around them, or one thread.
 
-The rule, right in every hard case recorded on Asterisk 16 and 22 (tests/unit/pbx/traces): the people on a call are the channels in the bridge that the external party's channel is in, seen through both halves of Local channels. The
-external party's channel is the one that ran register (inbound), or the one that answered a dial of it (outbound). Its
-hangup ends the call. A dial is for a call where the external party or the channel that ran register stands behind it,
-through any depth of wires; where nobody is known to stand behind it (the feature code for an attended transfer dials
-without a dialler), where it has the call's linkedid. Channels and bridges that belong to no watched call are followed
-as well, until they hang up: a consultation or a pickup becomes part of a call later.
+The rule, right in every hard case recorded on Asterisk 16 and 22 (tests/unit/pbx/traces): the people on a call are the
+channels in the bridge that the external party's channel is in, seen through both halves of Local channels. The external
+party's channel is the one that ran register (inbound), or the one that answered a dial of it (outbound). Its hangup
+ends the call. A dial is for a call where the external party or the channel that ran register stands behind it, through
+any depth of wires; where nobody is known to stand behind it (the feature code for an attended transfer dials without a
+dialler), where it has the call's linkedid. Channels and bridges that belong to no watched call are followed as well,
+until they hang up: a consultation or a pickup becomes part of a call later.
 
 Headers are data: whatever is missing, malformed or hostile in them raises nothing.
 """
