@@ -28,7 +28,7 @@ command_link=/usr/local/bin/bx24
 log=/var/log/freepbx-bx24-install.log
 asterisk_conf=/etc/asterisk/asterisk.conf
 
-for part in checkpoint files asterisk program dialplan config service uninstall demo; do
+for part in checkpoint files asterisk program dialplan manager config service uninstall demo; do
     # shellcheck disable=SC1090  # each part is checked on its own
     . "$source_tree/etc/install/$part.sh"
 done
@@ -162,13 +162,16 @@ on_exit() {
 
 install_all() {
     find_asterisk
+    find_manager
     find_python
     install_program
     install_config
     install_service_files
     install_dialplan
+    install_manager
     verify_program
     verify_dialplan
+    verify_manager
     start_service
     finish_changes
     say_what_is_next

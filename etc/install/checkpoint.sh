@@ -57,7 +57,7 @@ put_back() {
             warn "could not put back $path; it was kept as $checkpoint/$number"
         fi
     done
-    restore_services || failed=yes
+    restore_services "${lines[*]}" || failed=yes
     [[ $failed == no ]] || return 1
     begun=no
     rm -rf -- "$checkpoint"
@@ -75,7 +75,7 @@ put_back_one() { # KIND NUMBER PATH
 }
 
 # Files are back; now the programs that read them.
-restore_services() {
+restore_services() { # WHAT WAS PUT BACK
     local ok=0
     if systemd_runs; then
         systemctl daemon-reload || ok=1
@@ -83,6 +83,7 @@ restore_services() {
     fi
     if asterisk_runs; then
         asterisk_says "dialplan reload" >/dev/null || ok=1
+        [[ $1 != *manager* ]] || asterisk_says "manager reload" >/dev/null || ok=1
     fi
     return "$ok"
 }

@@ -70,6 +70,7 @@ install_config() {
     if [[ ! -e $config ]]; then
         sed -E "s/^pbx_id:.*/pbx_id: $(new_pbx_id)/" "$source_tree/etc/freepbx_bx24.yaml" >"$rendered"
         answer_settings "$rendered"
+        lead_to_manager_file "$rendered"
         if change "write $config"; then write_file "$rendered" "$config" "$owner" 0640; fi
         record file "$(hash_of "$rendered")" "$config"
         return 0
@@ -138,6 +139,11 @@ answer_settings() { # FILE
         set_portal_line "$1" url "$portal_url"
         leave_portal_line "$1" webhook_file
     fi
+}
+
+# Asterisk's files may stand elsewhere than usual.
+lead_to_manager_file() { # FILE
+    [[ $etc_dir == /etc/asterisk ]] || sed -i "s|^#manager_file:.*|manager_file: $etc_dir/manager_bx24.conf|" "$1"
 }
 
 # The values are of checked alphabets: nothing in them means anything to sed or YAML.

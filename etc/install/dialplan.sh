@@ -26,11 +26,16 @@ including_file() {
 
 # The files that hold the admin's own dialplan on FreePBX, with all that they include.
 admin_files() {
-    local queue=("$etc_dir/extensions_override_freepbx.conf" "$etc_dir/extensions_custom.conf") seen=' ' file name found
+    files_with_includes "$etc_dir/extensions_bx24.conf" "$etc_dir/extensions_override_freepbx.conf" \
+        "$etc_dir/extensions_custom.conf"
+}
+
+files_with_includes() { # FILE-LEFT-OUT FILE...
+    local left_out=$1 queue=("${@:2}") seen=' ' file name found
     while ((${#queue[@]})); do
         file=${queue[0]}
         queue=("${queue[@]:1}")
-        [[ -f $file && $file != "$etc_dir/extensions_bx24.conf" && $seen != *" $file "* ]] || continue
+        [[ -f $file && $file != "$left_out" && $seen != *" $file "* ]] || continue
         seen+="$file "
         printf '%s\n' "$file"
         while read -r name; do

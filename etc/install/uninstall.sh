@@ -17,6 +17,7 @@ uninstall_all() {
         [[ $kind != block ]] || remove_one "$kind" "$hash" "$path"
     done
     reload_without_hooks
+    reload_without_manager
     for ((index = ${#lines[@]} - 1; index >= 0; index--)); do
         IFS=$'\t' read -r kind hash path <<<"${lines[index]}"
         [[ $kind == block ]] || remove_one "$kind" "$hash" "$path"

@@ -57,6 +57,7 @@ def build(path: Path, values: Values) -> tuple[Settings, list[Problem]]:
         wait_out=_get(values, "wait.out"),
         journal_days=_get(values, "keep.journal"),
         mask_numbers=_get(values, "keep.log_numbers"),
+        manager_file=path.parent / _get(values, "manager_file"),
     )
     return settings, problems
 

@@ -32,7 +32,10 @@ class PortalSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything of the YAML. Waits are seconds, `path` is the YAML's own."""
+    """Everything of the YAML. Waits are seconds, `path` is the YAML's own.
+
+    :ivar manager_file: with the user of the manager interface; it may be missing: calls are told without it.
+    """
 
     path: Path
     rules: Rules
@@ -41,3 +44,4 @@ class Settings:
     wait_out: float
     journal_days: int
     mask_numbers: bool
+    manager_file: Path

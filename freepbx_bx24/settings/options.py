@@ -156,6 +156,13 @@ OPTIONS = (
         placeholder="PUT_PBX_ID_HERE",
     ),
     Option("language", kinds.choice(en="en", ru="ru"), "The language of the reasons written into the CRM.", "ru", "en"),
+    Option(
+        "manager_file",
+        kinds.PATH,
+        "The file with the user of Asterisk's manager interface by whom calls are watched; manager.conf is beside it.",
+        "/usr/local/etc/asterisk/manager_bx24.conf",
+        "/etc/asterisk/manager_bx24.conf",
+    ),
     Option("wait.in", kinds.seconds(0.1, 10.0), "For an inbound call, in seconds.", "1.5", "2.0"),
     Option("wait.out", kinds.seconds(0.1, 10.0), "For an outbound call, in seconds.", "500ms", "1.0"),
     Option("line_defaults.create.in", _CREATE, _CREATE_IN, "never", "portal"),

@@ -23,6 +23,7 @@ PLACES = (
     "/opt/freepbx-bx24", "/usr/local/bin/bx24", "/etc/freepbx_bx24.yaml", "/var/lib/freepbx-bx24", "/run/freepbx-bx24",
     "/etc/systemd/system/freepbx-bx24.service", "/etc/logrotate.d/freepbx-bx24", "/etc/tmpfiles.d",
     "/etc/asterisk/extensions_bx24.conf", "/etc/asterisk/extensions_custom.conf", "/var/log/freepbx-bx24-install.log",
+    "/etc/asterisk/manager_bx24.conf", "/etc/asterisk/manager_custom.conf",
     "/usr/share/asterisk/agi-bin/bx24_register.py", "/usr/share/asterisk/agi-bin/bx24_finish.py",
 )  # fmt: skip
 NOT_COPIED = ("__pycache__", ".*", "tests", "docs")
@@ -82,6 +83,7 @@ class Machine:
         elif not self.exists("/opt/freepbx-bx24/installed"):
             self.shell(f"tar -xPf {KEPT}")
             self.pbx.asterisk.reload_dialplan()
+            self.pbx.asterisk.rx("manager reload")
 
     def keep(self) -> None:
         """Keep what the last install.sh has put down, for `installed()`."""

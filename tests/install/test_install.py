@@ -67,6 +67,7 @@ def test_a_second_run_changes_nothing_and_says_so(installed: Machine) -> None:
         ("/opt/freepbx-bx24/lib/freepbx_bx24/guard.py", "root:root 644"),
         ("/etc/freepbx_bx24.yaml", "root:asterisk 640"),
         ("/etc/asterisk/extensions_bx24.conf", "asterisk:asterisk 640"),
+        ("/etc/asterisk/manager_bx24.conf", "asterisk:asterisk 640"),
         ("/usr/share/asterisk/agi-bin/bx24_register.py", "root:root 755"),
         ("/usr/share/asterisk/agi-bin/bx24_finish.py", "root:root 755"),
         ("/var/lib/freepbx-bx24", "asterisk:asterisk 750"),

@@ -61,6 +61,7 @@ def test_what_is_left_out_has_its_default(folder: Path) -> None:
         wait_out=1.0,
         journal_days=90,
         mask_numbers=False,
+        manager_file=Path("/etc/asterisk/manager_bx24.conf"),
     )
     assert settings.portal.webhook_url == (folder / "webhook").read_text().strip()
     assert settings.portal.ca_bundle == ""
@@ -102,6 +103,7 @@ def test_every_value_is_read_as_it_was_typed(folder: Path) -> None:
     assert (settings.wait_in, settings.wait_out) == (0.5, 2.0)
     assert (settings.journal_days, settings.mask_numbers) == (7, True)
     assert settings.portal.ca_bundle == str(folder / "bundle.pem")
+    assert settings.manager_file == folder / "manager.conf"
 
 
 def test_the_file_is_the_argument_or_else_the_environments_or_else_the_usual_one(

@@ -1,0 +1,103 @@
+# shellcheck shell=bash
+# Part of install.sh: the user by whom the service listens to Asterisk's manager interface (AMI), proved by a login.
+# shellcheck disable=SC2034,SC2154
+
+manager_user=bx24
+
+# Before anything is changed: a user of that name who is somebody else's would be mixed with ours, line by line.
+find_manager() {
+    local files=() theirs
+    manager_file=$etc_dir/manager_bx24.conf
+    manager_including=$etc_dir/manager.conf
+    # FreePBX writes manager.conf anew, and never manager_custom.conf.
+    if [[ -r $manager_including ]] && includes_file "$manager_including" manager_custom.conf; then
+        manager_including=$etc_dir/manager_custom.conf
+    fi
+    check_link "$manager_including"
+    manager_including=$(readlink -m -- "$manager_including")
+    mapfile -t files < <(files_with_includes "$manager_file" "$etc_dir/manager.conf")
+    ((${#files[@]})) || return 0
+    theirs=$(grep -HniE "^[[:space:]]*\[[[:space:]]*${manager_user}[[:space:]]*\]" -- "${files[@]}") || return 0
+    refuse 3 "there is a manager user [$manager_user] already, and it is not ours:" "$theirs" \
+        "Asterisk would mix the two. Give yours another name, type: asterisk -rx 'manager reload'; then run install.sh again."
+}
+
+install_manager() {
+    local owner=$asterisk_user:$asterisk_group
+    render_manager >"$work/manager_bx24.conf"
+    put_file "$work/manager_bx24.conf" "$manager_file" "$owner" 0640
+    # A missing file after #include makes Asterisk refuse the whole of manager.conf, hence #tryinclude.
+    put_block "$manager_including" "#tryinclude manager_bx24.conf" "$owner"
+    [[ $etc_dir == /etc/asterisk || ! -e $config ]] || grep -q '^manager_file:' "$config" ||
+        warn "write this line into $config: manager_file: $manager_file"
+}
+
+# By the shell's own means: on the command line of another program everybody could read the secret.
+render_manager() {
+    local text here
+    text=$(<"$source_tree/etc/manager_bx24.conf")
+    text=${text//@SECRET@/$(manager_secret)}
+    # Where the interface listens on one other address alone, that is the one we come from.
+    here=$(manager_setting bindaddr '')
+    if [[ $here =~ ^[0-9]+(\.[0-9]+){3}$ && $here != 0.0.0.0 && $here != 127.* ]]; then
+        text=${text/permit = ::1\/128/permit = ::1/128$'\n'permit = $here/255.255.255.255}
+    fi
+    printf '%s\n' "$text"
+}
+
+# Made once, then kept; also where the file was edited and a newer one has to be made beside it.
+manager_secret() {
+    local file key
+    for file in "$manager_file" "$manager_file.new"; do
+        key=$(asterisk_conf=$file asterisk_setting "$manager_user" secret '')
+        if [[ $key =~ ^[0-9A-Za-z]{16,128}$ ]]; then
+            printf '%s\n' "$key"
+            return 0
+        fi
+    done
+    od -An -v -N24 -tx1 /dev/urandom | tr -d ' \n'
+}
+
+manager_setting() { # NAME DEFAULT: of manager.conf's [general]
+    asterisk_conf=$etc_dir/manager.conf asterisk_setting general "$1" "$2"
+}
+
+# Asterisk reads the files; then the user of the service logs in with what is in them.
+verify_manager() {
+    [[ $dry == no && $asterisk_up == yes ]] || return 0
+    local problems=''
+    problems=$(manager_problems) || problems=${problems:-"  the login could not be tried"}
+    [[ -n $problems || $begun == yes ]] || return 0
+    asterisk_says "manager reload" >/dev/null
+    if ! manager_listens; then
+        warn "Asterisk's manager interface is off, so the service can't watch who rings and who talks. It stays off" \
+            "until you write these lines below [general] in $etc_dir/manager.conf:"
+        printf '  enabled = yes\n  bindaddr = 127.0.0.1\n' >&2
+        printf "and type: asterisk -rx 'manager reload'\n" >&2
+        return 0
+    fi
+    if problems=$(manager_problems); then
+        say "The user [$manager_user] logs in to Asterisk's manager interface."
+    elif [[ $(hash_of "$manager_file") != $(hash_of "$work/manager_bx24.conf") ]]; then
+        warn "the user [$manager_user] of $manager_file, which was edited, does not do:"
+        printf '%s\n' "$problems" >&2
+    else
+        refuse 1 "the new user [$manager_user] of Asterisk's manager interface does not do:" "$problems"
+    fi
+}
+
+manager_listens() {
+    grep -Eq '^ *Manager \(AMI\): +Yes' <<<"$(asterisk_says "manager show settings")"
+}
+
+# With what is installed, as it will be used, and as the same user.
+manager_problems() {
+    timeout 40 runuser -u "$asterisk_user" -- "$program/venv/bin/python3" -IB -m freepbx_bx24.pbx.ami_probe "$manager_file" 2>&1
+}
+
+reload_without_manager() {
+    [[ $dry == no ]] && asterisk_runs || return 0
+    asterisk_says "manager reload" >/dev/null
+    ! grep -qx "$manager_user" <<<"$(asterisk_says "manager show users")" ||
+        warn "Asterisk still has a manager user [$manager_user]; if it is none of yours, the log of Asterisk says why it stays"
+}

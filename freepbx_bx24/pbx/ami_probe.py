@@ -1,0 +1,102 @@
+"""Tries the AMI account as it will be used: its file, a real login, the list of channels, the rights that it has.
+
+install.sh runs it as the user of the service: `python3 -m freepbx_bx24.pbx.ami_probe FILE`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator, Sequence
+
+from ..errors import AmiError, AmiUnreachable, ServiceError
+from .agi import harmless
+from .ami import CONNECT_SECONDS, LOGIN_SECONDS, SNAPSHOT_SECONDS
+from .ami_session import Session
+from .console import console
+from .manager_conf import ManagerAccount, read_account
+
+INSTALL = "Run ./install.sh again: it makes the user, and says what is in the way."
+READ = ("call", "all")  # one of these lets it see the events of calls
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One thing that was tried; `hint` says what to type where it is not right."""
+
+    right: bool
+    text: str
+    hint: str = ""
+
+
+def attempts(path: Path) -> Iterator[Tried]:
+    """Try one thing after the other, up to the first that is not right.
+
+    :param path: the file with the user, `manager_bx24.conf`. No text holds its secret.
+    """
+    account, reason = read_account(path)
+    if account is None:
+        yield Tried(False, reason, INSTALL)
+        return
+    if not account.enabled:
+        general = path.parent / "manager.conf"
+        yield Tried(
+            False,
+            "Asterisk's manager interface is off",
+            f"Write `enabled = yes` and `bindaddr = 127.0.0.1` below [general] in {general},"
+            " then type: asterisk -rx 'manager reload'",
+        )
+        return
+    user = harmless(account.user)
+    try:
+        yield Tried(True, f"the user {user} logs in; {_channels(account)} channels are up")
+    except AmiError as error:
+        yield Tried(False, f"{error.message} (user {user}, {account.host}:{account.port})", error.hint)
+        return
+    yield _rights(account.user, path)
+
+
+def _channels(account: ManagerAccount) -> int:
+    """Log in, ask what the service asks first, and leave; how many channels are up.
+
+    :raises AmiError: one of these did not succeed.
+    """
+    session = Session(account.host, account.port, lambda event: None, lambda: None, CONNECT_SECONDS)
+    try:
+        session.log_in(account.user, account.secret, LOGIN_SECONDS)
+        listed = session.ask("CoreShowChannels", {}, SNAPSHOT_SECONDS, is_list=True)
+        listed.result()
+        return len(listed.rows)
+    finally:
+        session.break_off(AmiUnreachable("the connection was ended"))
+        session.close()
+
+
+def _rights(user: str, path: Path) -> Tried:
+    """Whether it may see calls. Over the interface itself nothing tells: who may not see an event simply gets none."""
+    try:
+        shown = console(f"manager show user {user}")
+    except ServiceError as error:
+        return Tried(False, error.message, error.hint)
+    found = re.search(r"read perm:[ \t]*(\S*)", shown)
+    seen = [harmless(word) for word in found[1].split(",")] if found else []
+    right = any(word in READ for word in seen)
+    return Tried(
+        right,
+        f"it {'sees' if right else 'does not see'} calls (read = {', '.join(seen) or 'nothing'})",
+        f"Write `read = call` below [{harmless(user)}] in {path}, then type: asterisk -rx 'manager reload'",
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print what is not right; 0 where all is."""
+    wrong = [one for one in attempts(Path(arguments[0])) if not one.right]
+    for one in wrong:
+        print(f"  {one.text}\n    -> {one.hint}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
