@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Mapping
 
 from . import numbers
@@ -234,18 +233,17 @@ def _outbound_code(ending: Ending) -> str:
 
 
 def decide_unseen_outcome(
-    rules: Rules, registration: Registration, talker: str = "", talked_since: datetime | None = None, *, ended: datetime
+    rules: Rules, registration: Registration, talker: str = "", talk_seconds: float = 0.0, *, seen: bool = False
 ) -> Outcome:
-    """What the CRM is told of a call whose end nobody saw: Asterisk, or the whole machine, died in its midst.
+    """What the CRM is told of a call whose end no script told: Asterisk, the machine or the script died in its midst.
 
-    :param talker: the device or extension that was talking, as far as that is known. :param talked_since: from when;
-    None: nobody is known to have talked. :param ended: the last moment at which the call may have been up.
+    :param talker: the device or extension that talked last, empty where nobody is known to have. :param talk_seconds:
+    until the last moment at which the call may have been up. :param seen: that moment was seen, so it is no estimate.
     """
     inbound = registration.direction == INBOUND
-    reason = reason_text("UNSEEN", rules.language)
-    if talked_since is not None:
+    reason = "" if seen else reason_text("UNSEEN", rules.language)
+    if talker:
         speaker = person_named(rules, talker) if inbound else None
-        seconds = max(1, round((ended - talked_since).total_seconds()))
         people = _distinct(speaker, *registration.people)
-        return Outcome(registration.uniqueid, people, seconds, ANSWERED, reason)
+        return Outcome(registration.uniqueid, people, max(1, round(talk_seconds)), ANSWERED, reason)
     return Outcome(registration.uniqueid, registration.people, 0, MISSED if inbound else UNKNOWN, reason)

@@ -16,6 +16,7 @@ from .records import KINDS, Delivery, Entry, Registered, StoryLine
 from .whole import WholeFile
 
 LOG = logging.getLogger("bx24.journal")
+RUN_FILE = "journal.run"
 # An item by its id, or a call's register or finish by (uniqueid, kind): there is at most one of each.
 Which = Union[int, Tuple[str, str]]
 
@@ -32,7 +33,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._run = folder / "journal.run"
+        self._run = folder / RUN_FILE
         self._lock = take_lock(folder / "journal.lock")
         try:
             self._file = WholeFile(folder / "journal.sqlite")
@@ -226,6 +227,14 @@ class Journal:
             self.stamp()
         except JournalError as error:
             LOG.error("%s %s", error, error.hint)
+
+
+def run_stamp(folder: Path) -> float:
+    """Until when a service is known to have run (wall clock seconds): it stamps the journal every minute; else 0.0."""
+    try:
+        return (folder / RUN_FILE).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def intake_files(folder: Path) -> Iterator[Path]:

@@ -22,10 +22,12 @@ from ..errors import (
     PortalTimeout,
     PortalWaits,
 )
-from ..journal.records import FINISH, HIDE, REGISTER, SHOW, Delivery
-from . import intake
+from ..journal.records import FINISH, HIDE, REGISTER, SHOW, Delivery, Entry
+from ..journal.store import Journal
+from . import intake, orphans
 from .doubts import Doubts
-from .errands import Errand, Nothing, errand_for
+from .errands import Circumstances, Errand, Nothing, errand_for
+from .late_cards import shown
 from .register import turn_of
 from .runtime import Runtime
 from .settlement import LONGEST_SECONDS, Settlement, back_off
@@ -80,6 +82,7 @@ class DeliveryThread(threading.Thread):
         """Take in, send at most one request; returns how many seconds may pass before the next step."""
         runtime = self.runtime
         intake.read(runtime)
+        orphans.look_after(runtime)
         self.keep_up()
         now = time.time()
         items = runtime.write(lambda journal: journal.deliverable(now, batch.MOST)).result()
@@ -132,15 +135,28 @@ class DeliveryThread(threading.Thread):
     def prepare(self, items: Sequence[Delivery], now: float) -> list[Errand]:
         """What is asked for each item; those for which nothing needs to be asked any more are struck off."""
         runtime, errands = self.runtime, []
-        entries = runtime.write(
-            lambda journal: {item.uniqueid: journal.entry(item.uniqueid) for item in items}
-        ).result()
+        calls = {item.uniqueid for item in items}
+        ending = {item.uniqueid for item in items if item.kind == FINISH}
+
+        def read(journal: Journal) -> tuple[dict[str, Entry | None], dict[str, tuple[int, ...]]]:
+            return (
+                {call: journal.entry(call) for call in calls},
+                {call: shown(journal.payloads(call, SHOW)) for call in ending},
+            )
+
+        entries, cards = runtime.write(read).result()
         for item in items:
             entry = entries[item.uniqueid]
             if entry is None:
                 continue
             try:
-                errand = errand_for(item, entry, runtime.directory, self.settlement.persons.get(item.id, 0), now)
+                circumstances = Circumstances(
+                    now=now,
+                    person=self.settlement.persons.get(item.id, 0),
+                    watched=runtime.presence.now(item.uniqueid) is not None,
+                    shown=cards.get(item.uniqueid, ()),
+                )
+                errand = errand_for(item, entry, runtime.directory, circumstances)
             except Exception as error:  # a call that makes no sense must not hold up all others
                 LOG.exception("%s: %s failed in an unforeseen way", item.uniqueid, item.kind)
                 self.settlement.refused(item, PortalRefused("", f"unforeseen: {type(error).__name__}", 0))

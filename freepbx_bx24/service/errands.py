@@ -78,46 +78,61 @@ def fate(errand: Errand, answer: Result | PortalError) -> Fate:
     return _FATES.get(answer.remedy, Fate.LATER)
 
 
-def errand_for(item: Delivery, entry: Entry, directory: Directory, person: int, now: float) -> Errand | Nothing:
-    """What is asked of the portal for an item.
+@dataclass(frozen=True)
+class Circumstances:
+    """What counts for an item beside its call. :ivar now: wall clock seconds.
 
-    :param person: how many of the call's people the portal has said not to know. :param now: wall clock seconds.
+    :ivar person: how many of the call's people the portal has said not to know. :ivar watched: Asterisk shows who rings
+        and talks, so cards are shown to them. :ivar shown: user ids of those who have had a card.
     """
+
+    now: float
+    person: int = 0
+    watched: bool = False
+    shown: tuple[int, ...] = ()
+
+
+def errand_for(item: Delivery, entry: Entry, directory: Directory, circumstances: Circumstances) -> Errand | Nothing:
+    """What is asked of the portal for an item."""
     if item.kind == REGISTER:
-        return _register(item, entry, directory, person, now)
+        return _register(item, entry, directory, circumstances)
     registered = entry.registered
     if registered is None:
         return Nothing("the call is not registered")
     if item.kind in CARDS:
-        return _card(item, entry, registered.call_id, now)
+        return _card(item, entry, registered.call_id, circumstances.now)
     if item.kind == FINISH and entry.outcome:
-        return _finish(item, entry, directory, person)
+        return _finish(item, entry, directory, circumstances)
     return Nothing("there is nothing to tell")
 
 
-def _register(item: Delivery, entry: Entry, directory: Directory, person: int, now: float) -> Errand | Nothing:
+def _register(item: Delivery, entry: Entry, directory: Directory, circumstances: Circumstances) -> Errand | Nothing:
     if entry.registered is not None:
         return Nothing("the call is registered")
     registration = entry.registration
-    age = now - registration.started.timestamp()
-    ringing = registration.show and entry.outcome is None and age < RINGING_SECONDS
+    age = circumstances.now - registration.started.timestamp()
+    may_ring = registration.show and entry.outcome is None and age < RINGING_SECONDS
+    ringing = may_ring and not circumstances.watched  # else the card goes to whose telephone rings, in a moment
     people = candidates(registration.people, directory)
-    user_id, inner = people[min(person, len(people) - 1)]
+    number = min(circumstances.person, len(people) - 1)
+    user_id, inner = people[number]
     parameters = telephony.register_parameters(replace(registration, show=ringing), user_id, inner)
-    return Errand(item, entry, telephony.REGISTER, parameters, (), user_id, person + 1 < len(people))
+    return Errand(item, entry, telephony.REGISTER, parameters, (), user_id, number + 1 < len(people))
 
 
-def _finish(item: Delivery, entry: Entry, directory: Directory, person: int) -> Errand:
+def _finish(item: Delivery, entry: Entry, directory: Directory, circumstances: Circumstances) -> Errand:
     registered, outcome = entry.registered, entry.outcome
     assert registered and outcome
     people = candidates(outcome.people, directory)
-    user_id, inner = people[min(person, len(people) - 1)]
+    number = min(circumstances.person, len(people) - 1)
+    user_id, inner = people[number]
     before: tuple[tuple[str, Mapping[str, object]], ...] = ()
-    if registered.user_id and user_id and user_id != registered.user_id:
-        # finish closes the card of its own USER_ID only
-        before = ((telephony.HIDE, telephony.card_parameters(registered.call_id, [registered.user_id])),)
+    # finish closes the card of its own USER_ID only
+    others = [one for one in dict.fromkeys((registered.user_id, *circumstances.shown)) if one not in (0, user_id)]
+    if others and user_id:
+        before = ((telephony.HIDE, telephony.card_parameters(registered.call_id, others)),)
     parameters = telephony.finish_parameters(registered.call_id, user_id, inner, outcome)
-    return Errand(item, entry, telephony.FINISH, parameters, before, user_id, person + 1 < len(people))
+    return Errand(item, entry, telephony.FINISH, parameters, before, user_id, number + 1 < len(people))
 
 
 def _card(item: Delivery, entry: Entry, call_id: str, now: float) -> Errand | Nothing:

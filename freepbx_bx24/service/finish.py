@@ -62,19 +62,21 @@ def handle(runtime: Runtime, frame: frames.Frame) -> None:
         entry = Entry(rebuilt, Registered(call_id) if call_id else None)
     outcome = decide_outcome(runtime.settings.rules, entry.registration, frames.ending(frame))
     LOG.info("%s: %s, %d s", uniqueid, outcome.status_code, outcome.talk_seconds)
-    known = entry
+    known, legs = entry, runtime.presence.end(uniqueid)
     try:
-        runtime.write(lambda journal: _write(journal, known, outcome)).result()
+        runtime.write(lambda journal: _write(journal, known, outcome, legs)).result()
     except JournalError:  # the disk refuses: tell the portal now, in the background
         runtime.in_background(_register_and_finish, runtime, entry, outcome)
     runtime.wake.set()
 
 
-def _write(journal: Journal, entry: Entry, outcome: Outcome) -> None:
+def _write(journal: Journal, entry: Entry, outcome: Outcome, legs: str) -> None:
     """Write down the end of a call, and its beginning where the journal does not have that."""
     if journal.begin(entry.registration, time.time()) and entry.registered:
         journal.registered(entry.uniqueid, entry.registered)
     journal.ended(outcome, time.time())
+    if legs:
+        journal.keep_legs(entry.uniqueid, legs)
 
 
 def _register_and_finish(runtime: Runtime, entry: Entry, outcome: Outcome) -> None:

@@ -32,6 +32,7 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
         _tell(conversation, frame, outputs.SKIPPED, decision.why)
         return
     decision = resolved(decision, runtime.directory)
+    runtime.presence.begin(decision.uniqueid, decision.direction)
     now = time.time()
     # Not due before the live attempt has had its time: the delivery must not do the same beside it.
     runtime.write(lambda journal: journal.begin(decision, now + runtime.request_seconds + 5)).add_done_callback(

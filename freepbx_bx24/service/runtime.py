@@ -16,6 +16,7 @@ from ..journal.store import Journal
 from ..settings import Settings
 from . import directory_file
 from .breaker import Breaker
+from .presence import Presence
 from .surroundings import time_scale
 from .turns import Turns
 from .watchdog import Beats
@@ -36,8 +37,10 @@ def request_seconds() -> float:
 class Runtime:
     """Shared by all threads of the service; whatever needs the journal goes through its one thread."""
 
-    def __init__(self, settings: Settings, state: Path, journal: Journal) -> None:
+    def __init__(self, settings: Settings, state: Path, journal: Journal, last_alive: float = 0.0) -> None:
+        """:param last_alive: until when a former service is known to have run (wall clock seconds; 0.0: unknown)."""
         self.state = state
+        self.last_alive = last_alive
         self.scale = time_scale()
         self.request_seconds = request_seconds()
         self.breaker = Breaker()
@@ -54,6 +57,7 @@ class Runtime:
         self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._journal_failure = ("", 0.0)
         self.client = open_portal(settings.portal, state)
+        self.presence = Presence(self, settings.manager_file)
         self._take(settings)
 
     def use(self, settings: Settings) -> None:

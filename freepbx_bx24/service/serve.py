@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from ..errors import ConfigurationError, JournalError
-from ..journal.store import Journal
+from ..journal.store import Journal, run_stamp
 from ..log import log_to_file
 from ..settings import Settings, load
 from .delivery import DeliveryThread
@@ -56,7 +56,8 @@ def serve() -> int:
     # Signals are blocked in every thread and waited for in this one. A handler that sets an Event deadlocks with the
     # wait for it where it runs within that: both are the main thread (reproduced; SIGHUP and SIGTERM were lost).
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    runtime = Runtime(settings, state, Journal(state))  # the lock comes before the socket is replaced
+    last_alive = run_stamp(state)
+    runtime = Runtime(settings, state, Journal(state), last_alive)  # the lock comes before the socket is replaced
     server = Server(runtime, run / "agi.sock")
     write_guard_settings(run, state, settings)
     delivery = DeliveryThread(runtime)
@@ -64,6 +65,7 @@ def serve() -> int:
     delivery.start()
     RefreshThread(runtime).start()  # owes nobody anything: it is not waited for at the end
     server.start()
+    runtime.presence.start()
     notifier.ready()
     LOG.info("the service is ready: %s", settings.path)
     watch_until_stopped(runtime, notifier, run, state)
@@ -76,6 +78,7 @@ def serve() -> int:
     server.stop()
     (run / "agi.sock").unlink(missing_ok=True)  # while the lock is held: after it, it may be another service's socket
     delivery.join(max(ends - time.monotonic(), 0.1))
+    runtime.presence.stop(0.5)
     runtime.stop(max(ends - time.monotonic(), 0.1))
     return 0
 

@@ -12,6 +12,7 @@ from ..bitrix24.client import Result, Urgency
 from ..errors import METHOD, PORTAL, PortalBroken, PortalError, PortalRefused
 from ..journal.records import FINISH, HIDE, PARKED, REGISTER, SHOW, Delivery, Registered
 from .errands import CARDS, Errand, Fate, fate
+from .late_cards import owe_late_card
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.delivery")
@@ -152,6 +153,7 @@ def _registered(runtime: Runtime, errand: Errand, answer: Result) -> None:
     LOG.info("%s: registered late as %s", uniqueid, registered.call_id)
     origin = runtime.client.origin
     runtime.write(lambda journal: journal.registered(uniqueid, registered, origin)).result()
+    owe_late_card(runtime, errand.entry)
 
 
 def _finished(runtime: Runtime, errand: Errand, answer: Result) -> None:

@@ -1,4 +1,4 @@
-"""The AMI user that install.sh makes: it logs in, its secret stays, and whatever the admin has in these files is his."""
+"""The AMI user that install.sh makes: it logs in, its secret stays, and what the admin has in these files is his."""
 
 from __future__ import annotations
 

@@ -1,0 +1,37 @@
+"""Cards of a call that was registered late: for whoever rings or talks at that moment."""
+
+from __future__ import annotations
+
+import time
+
+from .. import numbers
+from ..journal.records import SHOW, Entry
+from ..pbx.call_legs import Leg
+from ..pbx.channels import DEVICE
+from ..policy import person_named
+from .errands import RINGING_SECONDS, Card, read_card
+from .runtime import Runtime
+
+
+def owe_late_card(runtime: Runtime, entry: Entry) -> None:
+    """Owe the portal a card for those who ring or talk now, as far as Asterisk shows it and the portal knows them."""
+    legs = runtime.presence.now(entry.uniqueid) or ()
+    users = tuple(dict.fromkeys(user for user in (user_of(runtime, leg) for leg in legs) if user))
+    if users and entry.registration.show and entry.outcome is None:
+        now = time.time()
+        card = Card(users, now + RINGING_SECONDS)
+        runtime.write(lambda journal: journal.owe(entry.uniqueid, SHOW, card.to_text(), now)).result()
+
+
+def user_of(runtime: Runtime, leg: Leg) -> int:
+    """The portal's user whose telephone a leg is: by extension, or by a mobile of his own behind a trunk; 0: nobody."""
+    rules, directory = runtime.settings.rules, runtime.directory
+    if leg.kind != DEVICE:
+        return directory.employee_with_phone(numbers.canonical(leg.number, rules.country, rules.area_code))
+    person = person_named(rules, leg.device)
+    return directory.user_id(person) if person else 0
+
+
+def shown(payloads: list[str]) -> tuple[int, ...]:
+    """Everybody who has had a card, by the payloads of the call's cards."""
+    return tuple(dict.fromkeys(user for payload in payloads for user in read_card(payload).users))

@@ -1,0 +1,150 @@
+"""Watches the calls in Asterisk through its manager interface: who rings, who talks, and which calls are gone."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Sequence
+
+from ..pbx.ami import Ami
+from ..pbx.ami_wire import Message
+from ..pbx.call_legs import ENDED, LEFT, TALKING, At, Leg
+from ..pbx.legs import Legs
+from ..pbx.manager_conf import read_account
+from . import legs_text
+
+if TYPE_CHECKING:
+    from .runtime import Runtime
+
+LOG = logging.getLogger("bx24.presence")
+FINISH_SECONDS = 15.0  # a hangup handler has a second; a script alone may work a little longer
+SETTLE_SECONDS = 3.0  # after a snapshot: what ended just before it has told its end by itself then
+BEAT_SECONDS = 30.0  # the connection's own thread beats every few seconds, also while Asterisk is away
+KEPT_CHANGES = frozenset({TALKING, LEFT})
+
+
+class Presence:
+    """What Asterisk's manager interface shows of the calls; safe to use from every thread.
+
+    Without an account, or while Asterisk is away, nothing is known of any call, and everything goes on without it.
+
+    :param manager_file: Asterisk's file with our user; read when it starts.
+    """
+
+    def __init__(self, runtime: Runtime, manager_file: Path) -> None:
+        self.runtime = runtime
+        self._file = manager_file
+        self._lock = threading.Lock()
+        self._legs = Legs()
+        self._ami: Ami | None = None
+        self._snapshot: frozenset[str] | None = None  # of the channels' uniqueids, until somebody has looked at it
+        self._snapshot_at = At(0.0, 0.0)
+        self._ended: dict[str, float] = {}  # calls that hung up: when, on the monotonic clock
+        self._last_seen = 0.0  # wall clock: when the connection was lost, 0.0 where there was none before
+
+    def start(self) -> None:
+        """Begin to connect. Where there is no account it is said once, and calls are told without it."""
+        account, why = read_account(self._file)
+        if account is None:
+            LOG.warning("calls are not watched: %s. Run ./install.sh again, or see docs/limits.md", why)
+            return
+        beats = self.runtime.beats
+        beats.register("manager interface", BEAT_SECONDS)
+        self._ami = Ami(
+            account.host,
+            account.port,
+            account.user,
+            account.secret,
+            self._connected,
+            self._event,
+            self._disconnected,
+            beat=lambda: beats.beat("manager interface"),
+            scale=self.runtime.scale,
+        )
+        self._ami.start()
+
+    def stop(self, seconds: float) -> None:
+        """Look no more."""
+        if self._ami is not None:
+            self._ami.stop(seconds)
+
+    # -- calls ------------------------------------------------------------------------------------------------------
+
+    def begin(self, uniqueid: str, direction: str) -> None:
+        """Watch the call whose channel runs register."""
+        with self._lock:
+            self._legs.watch(uniqueid, direction)
+
+    def end(self, uniqueid: str) -> str:
+        """Watch a call no more; returns its legs for the journal, empty where none are known."""
+        with self._lock:
+            story = self._legs.story(uniqueid)
+            self._legs.forget(uniqueid)
+            self._ended.pop(uniqueid, None)
+            return legs_text.write(story) if story is not None and story.legs else ""
+
+    def now(self, uniqueid: str) -> tuple[Leg, ...] | None:
+        """Who of ours talks with the client now, else whose telephones ring; None where the view is not whole."""
+        with self._lock:
+            story = self._legs.story(uniqueid)
+            if story is None or not story.unbroken:
+                return None
+            return self._legs.talking(uniqueid) or self._legs.ringing(uniqueid)
+
+    def overdue(self) -> list[str]:
+        """Calls that hung up, and whose finish has not come since; each is named once."""
+        now, patience = time.monotonic(), FINISH_SECONDS * max(self.runtime.scale, 0.2)
+        with self._lock:
+            found = [uniqueid for uniqueid, at in self._ended.items() if now - at > patience]
+            for uniqueid in found:
+                del self._ended[uniqueid]
+            return found
+
+    def lost_calls(self) -> tuple[frozenset[str], At, float] | None:
+        """Once after each connection, some seconds later: the channels that there were, when, and when all was well.
+
+        None where there is nothing new. The last is wall clock seconds, 0.0 where this process saw no connection end.
+        """
+        with self._lock:
+            due = self._snapshot_at.monotonic + SETTLE_SECONDS * max(self.runtime.scale, 0.2)
+            if self._snapshot is None or time.monotonic() < due:
+                return None
+            channels, self._snapshot = self._snapshot, None
+            return channels, self._snapshot_at, self._last_seen
+
+    # -- the connection: one thread, one after the other --------------------------------------------------------------
+
+    def _connected(self, snapshot: Sequence[Message]) -> None:
+        at = At(time.monotonic(), time.time())
+        LOG.info("Asterisk's calls are watched: %d channels are up", len(snapshot))
+        with self._lock:
+            self._legs.snapshot(snapshot, at)
+            self._snapshot = frozenset(row.get("Uniqueid", "") for row in snapshot)
+            self._snapshot_at = at
+            self._keep()
+        self.runtime.wake.set()
+
+    def _event(self, event: Message) -> None:
+        received = event.received
+        with self._lock:
+            self._legs.take(event, At(received, time.time() - (time.monotonic() - received)))
+            self._keep()
+
+    def _disconnected(self) -> None:
+        with self._lock:
+            self._legs.broken()
+            self._last_seen = time.time()
+
+    def _keep(self) -> None:
+        """Write down who talks since when: should everything die now, that is what is known."""
+        changes = self._legs.changes()
+        self._ended.update({change.uniqueid: change.at.monotonic for change in changes if change.kind == ENDED})
+        for uniqueid in {change.uniqueid for change in changes if change.kind in KEPT_CHANGES}:
+            story = self._legs.story(uniqueid)
+            if story is not None:
+                self._write(uniqueid, legs_text.write(story))
+
+    def _write(self, uniqueid: str, text: str) -> None:
+        self.runtime.write(lambda journal: journal.keep_legs(uniqueid, text))
