@@ -289,6 +289,32 @@ def test_an_answer_that_leads_to_no_talk_ends_as_stopped() -> None:
     assert told(replay.legs) == ["stopped 1001"]
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["gone before the event", "gone after the event"])
+def test_the_receiver_of_a_transfer_is_known_although_his_wire_has_gone_away(before: bool) -> None:
+    transfer = "AttendedTransfer"
+    steps = [step for step in STEPS["real-22-attended-transfer-by-keys"] if step.event != transfer]
+    (place,) = [index for index, step in enumerate(steps) if step.event == "BridgeMerge"]
+    (told_so,) = [step for step in STEPS["real-22-attended-transfer-by-keys"] if step.event == transfer]
+    wire = told_so.headers["TransferTargetUniqueid"]
+    optimised = [step for step in steps[place + 1 :] if step.event in ("BridgeLeave", "BridgeEnter")][:2]
+    (target,) = {step.headers["Uniqueid"] for step in steps if step.headers.get("Channel", "").startswith("PJSIP/102-")}
+    client = steps[0].headers["Uniqueid"]
+    room = next(
+        step.headers["BridgeUniqueid"]
+        for step in steps
+        if step.headers.get("Uniqueid") == target and step.event == "BridgeEnter"
+    )
+    away = [
+        Step(told_so.seconds, "Hangup", {"Uniqueid": wire}),
+        Step(told_so.seconds, "BridgeEnter", {"Uniqueid": client, "BridgeUniqueid": room}),
+    ]
+    order = [*away, told_so] if before else [away[0], told_so, away[1]]
+    replay = Replay().feed([*steps[: place + 1], *optimised, *order])
+    story = replay.legs.story(client)
+    assert story
+    assert [(one.giver, one.receiver) for one in story.handovers] == [("101", "102")]
+
+
 def test_a_late_watch_tells_who_rings_now() -> None:
     steps = STEPS["ring-group"]
     replay = Replay().feed([step for step in steps if step.event != "watch" and step.seconds < 1])
