@@ -207,6 +207,7 @@ class Following:
         if ended is not None and uniqueid == (ended.external or ended.uniqueid):
             ended.end(at, seen)
             self._unparty(ended)
+            affected.append(ended)  # its channel may never have been seen before
         elif ended is not None:  # whoever phoned out has left; the external party goes on
             del self._parties[uniqueid]
         self.refresh_all(affected, at)

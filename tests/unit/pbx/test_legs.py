@@ -339,6 +339,14 @@ def test_a_call_that_is_over_before_it_is_watched_ends_at_its_hangup_and_is_not_
     assert told(replay.legs) == ["ended"]
 
 
+def test_the_hangup_of_a_channel_that_was_never_seen_ends_its_call_and_is_told() -> None:
+    machine = Legs()
+    machine.snapshot([], at(0.0))
+    machine.watch("9.0", "in")
+    machine.take({"Event": "Hangup", "Uniqueid": "9.0"}, at(1.0))
+    assert told(machine) == ["ended"]
+
+
 def test_what_has_hung_up_stays_so_whatever_is_said_of_it_afterwards() -> None:
     replay = Replay().feed(STEPS["direct"])
     for event in ("NewCallerid", "Newchannel", "BridgeEnter"):
