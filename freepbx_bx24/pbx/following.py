@@ -208,8 +208,6 @@ class Following:
             ended.end(at, seen)
             self._unparty(ended)
             affected.append(ended)  # its channel may never have been seen before
-        elif ended is not None:  # whoever phoned out has left; the external party goes on
-            del self._parties[uniqueid]
         self.refresh_all(affected, at)
 
     def _unparty(self, call: Watched) -> None:
