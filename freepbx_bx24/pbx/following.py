@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Deque, Iterable, Mapping
 
@@ -29,7 +30,8 @@ class Following:
         self.changes: Deque[Change] = deque()
         self._parties: dict[str, Watched] = {}  # by the external party's channel and by the one that ran register
         self._trunks: dict[str, None] = {}  # endpoints that proved to be trunks
-        self._settling: list[Watched] = []  # calls whose news wait for a second to pass
+        self._settling: dict[str, Watched] = {}  # calls whose news wait for a second to pass
+        self._soonest = math.inf  # no second passes before that
 
     def begin(self, call: Watched, at: At) -> None:
         """Follow one more call, which may have gone on for a while, or be over already."""
@@ -52,7 +54,7 @@ class Following:
         call = self.calls.pop(uniqueid, None)
         if call is None:
             return
-        call.settling = False
+        self._settling.pop(uniqueid, None)
         self._unparty(call)
         self._not_in(call, call.legs)
 
@@ -205,8 +207,7 @@ class Following:
         if ended is not None and uniqueid == (ended.external or ended.uniqueid):
             ended.end(at, seen)
             self._unparty(ended)
-        elif ended is not None:  # whoever phoned out has left; the external party goes on
-            del self._parties[uniqueid]
+            affected.append(ended)  # its channel may never have been seen before
         self.refresh_all(affected, at)
 
     def _unparty(self, call: Watched) -> None:
@@ -239,14 +240,16 @@ class Following:
 
     def settle(self, at: At) -> None:
         """Time has passed: who has not come back by now has left."""
-        for call in [call for call in self._settling if call.settling]:
-            self.tell(call, at)
-        self._settling = [call for call in self._settling if call.settling]
+        if at.monotonic >= self._soonest:
+            waiting, self._settling, self._soonest = self._settling, {}, math.inf
+            for call in waiting.values():
+                self.tell(call, at)  # which puts it back where it has to wait on
 
     def tell(self, call: Watched, at: At) -> None:
         """Something of a call may be news."""
         self.changes += call.news(at)
         while len(self.changes) > MOST_CHANGES:  # nobody looks: the state is right, the oldest news are lost
             self.changes.popleft()
-        if call.settling and call not in self._settling:
-            self._settling.append(call)
+        if call.settles is not None:
+            self._settling[call.uniqueid] = call
+            self._soonest = min(self._soonest, call.settles)

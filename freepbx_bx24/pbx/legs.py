@@ -206,3 +206,4 @@ class Legs:
             if call is not None:
                 receiver = self._all.device_behind(event.get(f"{other}Uniqueid", ""), event.get(f"{other}Channel", ""))
                 call.hand_over(Handover(ATTENDED, at, giver, receiver))
+                self._all.refresh(call, at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Iterable, Mapping
 
 from .bridges import Bridge, Channel
@@ -37,6 +37,7 @@ class WatchedLeg:
 
     channel: str
     name: str
+    device: str
     what: Dialled
     party: str
     rang_since: At | None = None
@@ -51,7 +52,7 @@ class WatchedLeg:
     @property
     def who(self) -> tuple[str, str, str]:
         """The person that it is, whichever of his channels."""
-        return self.what.kind, device_of(self.name), self.what.number
+        return self.what.kind, self.device, self.what.number
 
     @property
     def rings(self) -> bool:
@@ -112,7 +113,8 @@ class Watched:
         self.gone: At | None = None
         self.legs: dict[str, WatchedLeg] = {}
         self.handovers: list[Handover] = []
-        self.settling = False  # somebody left so lately that he may be back at once
+        # Monotonic seconds when one who left lately, and may be back, has left for good; None where there is none.
+        self.settles: float | None = None
         self._live: dict[str, WatchedLeg] = {}  # those that may still be news
         self._stays: list[Stay] = []
         self._shown: dict[tuple[str, str, str], str] = {}  # RINGING or TALKING
@@ -122,7 +124,7 @@ class Watched:
         """The leg that a channel is, made where it is new."""
         leg = self.legs.get(channel.uniqueid)
         if leg is None:
-            leg = WatchedLeg(channel.uniqueid, channel.name, what, party, took=channel.took)
+            leg = WatchedLeg(channel.uniqueid, channel.name, device_of(channel.name), what, party, took=channel.took)
             self.legs[channel.uniqueid] = self._live[channel.uniqueid] = leg
         return leg
 
@@ -137,7 +139,8 @@ class Watched:
         return [oldest]
 
     def hand_over(self, handover: Handover) -> None:
-        """The external party was transferred."""
+        """The external party was transferred. Where the receiver was at the end of a wire that has just gone away (seen
+        with the feature code for attended transfers), it is whoever talks next."""
         if len(self.handovers) < MOST_HANDOVERS:
             self.handovers.append(handover)
         else:
@@ -158,6 +161,10 @@ class Watched:
                 leg.talk(legs[uniqueid])
             else:
                 leg.stop_talking(at)
+        last = self.handovers[-1] if self.handovers else None
+        if last is not None and not last.receiver:
+            found = [leg.device for leg in self._live.values() if leg.talks_now and leg.device != last.giver]
+            self.handovers[-1] = replace(last, receiver=found[0] if found else "")
 
     def stands_in(self, bridge: Bridge | None, since: At | None, at: At) -> None:
         """The external party's bridge now: a parking lot, a room, or nothing to speak of."""
@@ -196,7 +203,7 @@ class Watched:
     def news(self, at: At) -> list[Change]:
         """What has changed for people since the last time, at this time."""
         now: dict[tuple[str, str, str], tuple[str, WatchedLeg]] = {}
-        self.settling = False
+        self.settles = None
         for leg in self._live.values():
             state = self._state(leg, at) if leg.party == OURS else ""
             if state and (leg.who not in now or state == TALKING):
@@ -247,8 +254,9 @@ class Watched:
         if leg.rings:
             return RINGING
         before = self._shown.get(leg.who, "")
-        if self._may_be_back(leg, at):
-            self.settling = True
+        if self._may_be_back(leg, at) and leg.talks[-1].until:
+            moment = leg.talks[-1].until.monotonic + SAME_TALK_SECONDS
+            self.settles = moment if self.settles is None else min(self.settles, moment)
             return TALKING if before == TALKING else ""
         waits = leg.ended == "ANSWER" and not leg.talks and not leg.hung and self.gone is None
         return RINGING if waits and before == RINGING else ""

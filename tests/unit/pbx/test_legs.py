@@ -289,6 +289,32 @@ def test_an_answer_that_leads_to_no_talk_ends_as_stopped() -> None:
     assert told(replay.legs) == ["stopped 1001"]
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["gone before the event", "gone after the event"])
+def test_the_receiver_of_a_transfer_is_known_although_his_wire_has_gone_away(before: bool) -> None:
+    transfer = "AttendedTransfer"
+    steps = [step for step in STEPS["real-22-attended-transfer-by-keys"] if step.event != transfer]
+    (place,) = [index for index, step in enumerate(steps) if step.event == "BridgeMerge"]
+    (told_so,) = [step for step in STEPS["real-22-attended-transfer-by-keys"] if step.event == transfer]
+    wire = told_so.headers["TransferTargetUniqueid"]
+    optimised = [step for step in steps[place + 1 :] if step.event in ("BridgeLeave", "BridgeEnter")][:2]
+    (target,) = {step.headers["Uniqueid"] for step in steps if step.headers.get("Channel", "").startswith("PJSIP/102-")}
+    client = steps[0].headers["Uniqueid"]
+    room = next(
+        step.headers["BridgeUniqueid"]
+        for step in steps
+        if step.headers.get("Uniqueid") == target and step.event == "BridgeEnter"
+    )
+    away = [
+        Step(told_so.seconds, "Hangup", {"Uniqueid": wire}),
+        Step(told_so.seconds, "BridgeEnter", {"Uniqueid": client, "BridgeUniqueid": room}),
+    ]
+    order = [*away, told_so] if before else [away[0], told_so, away[1]]
+    replay = Replay().feed([*steps[: place + 1], *optimised, *order])
+    story = replay.legs.story(client)
+    assert story
+    assert [(one.giver, one.receiver) for one in story.handovers] == [("101", "102")]
+
+
 def test_a_late_watch_tells_who_rings_now() -> None:
     steps = STEPS["ring-group"]
     replay = Replay().feed([step for step in steps if step.event != "watch" and step.seconds < 1])
@@ -311,6 +337,14 @@ def test_a_call_that_is_over_before_it_is_watched_ends_at_its_hangup_and_is_not_
     assert story
     assert (story.gone, story.unbroken, story.legs) == (at(9.0), False, ())
     assert told(replay.legs) == ["ended"]
+
+
+def test_the_hangup_of_a_channel_that_was_never_seen_ends_its_call_and_is_told() -> None:
+    machine = Legs()
+    machine.snapshot([], at(0.0))
+    machine.watch("9.0", "in")
+    machine.take({"Event": "Hangup", "Uniqueid": "9.0"}, at(1.0))
+    assert told(machine) == ["ended"]
 
 
 def test_what_has_hung_up_stays_so_whatever_is_said_of_it_afterwards() -> None:
@@ -365,6 +399,75 @@ def test_two_clients_in_one_parking_lot_do_not_talk_with_each_other_nor_with_who
     story = machine.story("9.0")
     assert story
     assert [(stay.kind, stay.name) for stay in story.stays] == [("parking", "default")]
+
+
+@pytest.mark.parametrize(
+    "name", ["queue-answered", "follow-me", "mobile-by-trunk", "click-to-call", "blind-transfer-out"]
+)
+def test_who_dialled_whom_is_enough_without_any_linkedid(name: str) -> None:
+    trace = read(TRACES / f"{name}.trace")
+    bare = [
+        Step(step.seconds, step.event, {key: one for key, one in step.headers.items() if not key.endswith("inkedid")})
+        for step in trace.steps
+    ]
+    assert Replay().feed(bare).told() == list(trace.expected)
+
+
+def test_a_talk_through_a_wire_begins_when_its_last_end_is_connected() -> None:
+    machine = Legs()
+    machine.watch("1.1", "in")
+    for place, name in enumerate(["PJSIP/trunka-01", "Local/1@x-01;1", "Local/1@x-01;2", "PJSIP/1001-02"]):
+        machine.take({"Event": "Newchannel", "Channel": name, "Uniqueid": f"1.{place + 1}"}, at(0.0))
+    bridge(machine, "BridgeEnter", 1.0, "1.4", bridge_id="B1")
+    bridge(machine, "BridgeEnter", 2.0, "1.1", "1.2", bridge_id="B2")
+    bridge(machine, "BridgeEnter", 3.0, "1.3", bridge_id="B1")
+    assert [leg_line(leg) for leg in machine.talking("1.1")] == ["1001 talked 3.00-"]
+
+
+def test_a_second_telephone_that_rings_beside_the_one_that_talks_is_no_news() -> None:
+    machine = until_talk()
+    dest = {"DestChannel": "PJSIP/1001-9", "DestUniqueid": "9.60", "DialString": "1001"}
+    machine.take({"Event": "DialBegin", "Uniqueid": "9.0", "Channel": "PJSIP/trunka-00000000", **dest}, at(6.0))
+    assert [leg.channel for leg in machine.ringing("9.0")] == ["9.60"]
+    assert told(machine) == []
+
+
+@pytest.mark.parametrize("kind", ["BlindTransfer", "AttendedTransfer"])
+def test_a_transfer_that_failed_hands_nobody_over(kind: str) -> None:
+    machine = until_talk()
+    machine.take({"Event": kind, "Result": "Fail", "TransfereeUniqueid": "9.0", "Extension": "1002"}, at(6.0))
+    story = machine.story("9.0")
+    assert story
+    assert story.handovers == ()
+
+
+def test_the_first_end_of_a_dial_counts() -> None:
+    machine = until_talk()
+    machine.take({"Event": "DialEnd", "DestUniqueid": "9.1", "DialStatus": "CANCEL"}, at(6.0))
+    assert [leg.ended for leg in machine.talking("9.0")] == ["ANSWER"]
+
+
+def test_a_client_whose_answer_was_missed_is_known_by_his_trunk_or_by_who_dialled_him() -> None:
+    rows = [
+        {"Channel": f"PJSIP/{name}-01", "Uniqueid": uniqueid, "Linkedid": "1.1", "BridgeId": "B1", "ChannelState": "6"}
+        for name, uniqueid in (("1001", "1.1"), ("odd", "1.2"))
+    ]
+    by_trunk = Legs()
+    by_trunk.snapshot([], at(0.0))
+    by_trunk.watch("0.1", "in")
+    by_trunk.take({"Event": "Newchannel", "Channel": "PJSIP/odd-00", "Uniqueid": "0.1"}, at(0.0))
+    by_trunk.snapshot(rows, at(1.0))
+    by_dial = Legs()
+    dest = {"DestChannel": "PJSIP/odd-01", "DestUniqueid": "1.2", "DialString": "odd"}
+    by_dial.take({"Event": "DialBegin", "Channel": "PJSIP/1001-01", "Uniqueid": "1.1", **dest}, at(0.0))
+    for uniqueid in ("1.1", "1.2"):
+        bridge(by_dial, "BridgeEnter", 1.0, uniqueid)
+    for machine in (by_trunk, by_dial):
+        machine.watch("1.1", "out")
+        story = machine.story("1.1")
+        assert story
+        assert (story.external, story.answered) == ("1.2", at(1.0))
+        assert [leg.device for leg in machine.talking("1.1")] == ["1001"]
 
 
 # ---- bounds
