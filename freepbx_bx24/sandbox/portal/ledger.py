@@ -92,6 +92,7 @@ def _call_row(call: Call) -> dict[str, Any]:
             }
             for record in call.records
         ],
+        "transcript": call.transcript.messages if call.transcript else None,
     }
 
 
