@@ -9,6 +9,9 @@ import pytest
 from freepbx_bx24.sandbox.pbx.harness import SandboxPbx
 from freepbx_bx24.sandbox.pbx.roots import SUITES
 from tests.install.pbx_machine import Machine
+from tests.support import secret_sweep
+
+LEFT_BEHIND = ("/var/log/freepbx-bx24-install.log", "/var/log/asterisk", "/etc/asterisk", "/etc/freepbx_bx24.yaml")
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +19,9 @@ def machines() -> Iterator[dict[str, Machine]]:
     """One machine for each suite, started when it is first asked for."""
     started: dict[str, Machine] = {}
     yield started
-    for machine in started.values():
+    for suite, machine in started.items():
+        for place in LEFT_BEHIND:
+            secret_sweep.look_below(f"{place} ({suite})", machine.root.outside(place))
         machine.pbx.stop()
 
 

@@ -11,12 +11,15 @@ from typing import Any, Iterator, Sequence
 from freepbx_bx24.sandbox.pbx.harness import SandboxPbx
 from freepbx_bx24.sandbox.portal import Portal
 from freepbx_bx24.sandbox.product import LOG, YAML, Product
+from tests.support import secret_sweep
 from tests.support.running_service import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 WEBHOOK = "/etc/freepbx_bx24.webhook"
 AGI_BIN = "/usr/share/asterisk/agi-bin"
 ASTERISK_LOG = "/var/log/asterisk/full"
+# What the product, Asterisk and install.sh leave behind, where no secret may be.
+LEFT_BEHIND = ("/var/log/asterisk", "/var/log/freepbx-bx24-install.log", "/var/lib/freepbx-bx24", "/etc/asterisk")
 SERVICE_SECONDS = 1.0  # an added wait that a caller does not notice; what the budget allows is more
 SCALE = "0.05"
 
@@ -78,8 +81,14 @@ class World:
 
     def stop(self) -> None:
         self.product.stop()
+        self.search_for_secrets()
         self.pbx.stop()
         self.portal.stop()
+
+    def search_for_secrets(self) -> None:
+        """Hand what this world has written to the search for secrets."""
+        for place in (*LEFT_BEHIND, YAML):
+            secret_sweep.look_below(f"{place} ({self.suite})", self.pbx.root.outside(place))
 
     # -- the service ----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Request, Response
 from freepbx_bx24.sandbox.portal.batch import inner_methods
 from freepbx_bx24.sandbox.portal.errors import RestError, system_error
 from freepbx_bx24.sandbox.portal.interference import Reply, Script
-from freepbx_bx24.sandbox.portal.ledger import without_secrets
+from freepbx_bx24.sandbox.portal.ledger import without_key, without_secrets
 from freepbx_bx24.sandbox.portal.oauth import GRANT_TYPES
 from freepbx_bx24.sandbox.portal.pipeline import answer
 from freepbx_bx24.sandbox.portal.transport import PortalRequest, RestCall, error_body, read_call, render
@@ -83,9 +83,9 @@ def _rest(portal: Portal, request: Request) -> Response:
         try:
             reply = _interfered(portal, call, row, started)
         except ConnectionError:
-            _log_answer(portal, row, None)
+            _log_answer(portal, call, row, None)
             raise
-    _log_answer(portal, row, reply)
+    _log_answer(portal, call, row, reply)
     return render(reply)
 
 
@@ -146,13 +146,14 @@ def _log_arrival(portal: Portal, call: RestCall, arrived: float) -> dict[str, An
     return row
 
 
-def _log_answer(portal: Portal, row: dict[str, Any], reply: Reply | None) -> None:
+def _log_answer(portal: Portal, call: RestCall, row: dict[str, Any], reply: Reply | None) -> None:
     """No reply: the connection was dropped, and the row's status stays empty."""
     with portal.lock:
         row["answered"] = portal.now()
         if reply:
             body = reply.body if isinstance(reply.body, dict) else {}
-            row.update(status=reply.status, error=body.get("error"), error_description=body.get("error_description"))
+            error, description = (without_key(body.get(key), call.presented) for key in ("error", "error_description"))
+            row.update(status=reply.status, error=error, error_description=description)
 
 
 # -- /oauth/ ---------------------------------------------------------------------------------------------------------

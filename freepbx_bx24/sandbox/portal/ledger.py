@@ -6,6 +6,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from freepbx_bx24.sandbox.portal.auth import Presented
 from freepbx_bx24.sandbox.portal.state import Call, State
 from freepbx_bx24.sandbox.portal.world import World
 
@@ -13,6 +14,7 @@ DIRECTIONS = {1: "outgoing", 2: "incoming", 3: "redirected", 4: "callback", 5: "
 SECRET_NAMES = frozenset({"auth", "access_token", "refresh_token", "token", "client_secret", "application_token"})
 BATCH = "CMD"  # the parameter whose texts are method calls with parameters of their own
 LONGEST_TEXT = 2000  # characters kept of a parameter
+_SECRET_IN_PATH = re.compile(r"(/rest/\d+)/[^/]+")
 _SECRET_IN_QUERY = re.compile(rf"([?&])({'|'.join(sorted(SECRET_NAMES))})=[^&]*", re.IGNORECASE)
 
 
@@ -92,6 +94,7 @@ def _call_row(call: Call) -> dict[str, Any]:
             }
             for record in call.records
         ],
+        "transcript": call.transcript.messages if call.transcript else None,
     }
 
 
@@ -117,6 +120,14 @@ def without_secrets(value: Any, name: str = "") -> Any:
 def _bare_address(address: str) -> str:
     try:
         parts = urlsplit(address)
-        return f"{parts.scheme}://{parts.hostname}{parts.path}"
+        path = _SECRET_IN_PATH.sub(r"\1/<removed>", parts.path)
+        return f"{parts.scheme}://{parts.hostname}{path}"
     except ValueError:
         return "<an address>"
+
+
+def without_key(text: Any, presented: Presented) -> Any:
+    """An answer's text without the key that its request showed: a scripted portal may be one that repeats it."""
+    for key in filter(None, (presented.webhook_secret, presented.token)):
+        text = text.replace(key, "<removed>") if isinstance(text, str) else text
+    return text

@@ -14,6 +14,7 @@ from freepbx_bx24.sandbox.portal import (
     profile,
     records,
     registration,
+    transcription,
 )
 from freepbx_bx24.sandbox.portal.state import Context
 
@@ -45,6 +46,7 @@ METHODS: dict[str, Method] = {
     "telephony.externalcall.hide": Method(registration.hide),
     "telephony.externalcall.searchcrmentities": Method(crm.search),
     "telephony.externalcall.attachrecord": Method(records.attach_record),
+    "telephony.call.attachtranscription": Method(transcription.attach_transcription),
     "telephony.externalline.add": Method(lines.add),
     "telephony.externalline.update": Method(lines.update),
     "telephony.externalline.delete": Method(lines.delete),

@@ -38,6 +38,8 @@ def app_info(context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
         "DAYS": None,
         "LANGUAGE_ID": "en",
         "LICENSE": "ru_nfr",
+        "LICENSE_TYPE": "nfr",  # the official SDK takes no answer without these two
+        "LICENSE_FAMILY": "nfr",
     }
 
 

@@ -49,6 +49,16 @@ class Record:
 
 
 @dataclass
+class Transcript:
+    """What was said in a call. Messages: SIDE "User" or "Client", START_TIME and STOP_TIME in seconds, MESSAGE."""
+
+    transcript_id: int
+    messages: list[dict[str, Any]]
+    cost: float | int
+    cost_currency: str
+
+
+@dataclass
 class Outcome:
     """What finish said of a call, and what came of it."""
 
@@ -88,6 +98,7 @@ class Call:
     lead_creation_error: str | None = None
     outcome: Outcome | None = None
     records: list[Record] = field(default_factory=list)
+    transcript: Transcript | None = None
 
     @property
     def dedupe_key(self) -> DedupeKey:
@@ -118,7 +129,7 @@ class State:
     _missed_by_phone: dict[str, list[Outcome]] = field(default_factory=lambda: defaultdict(list))
 
     def next_number(self, kind: str, first: int = 1) -> int:
-        """The next id of this kind: "line", "statistic", "activity", "file" or "request"."""
+        """The next id of this kind: "line", "statistic", "activity", "file", "transcript" or "request"."""
         return next(self._numbers.setdefault(kind, itertools.count(first)))
 
     def add_call(self, call: Call) -> None:
