@@ -65,9 +65,9 @@ manager_setting() { # NAME DEFAULT: of manager.conf's [general]
 # Asterisk reads the files; then the user of the service logs in with what is in them.
 verify_manager() {
     [[ $dry == no && $asterisk_up == yes ]] || return 0
-    local problems=''
-    problems=$(manager_problems) || problems=${problems:-"  the login could not be tried"}
-    [[ -n $problems || $begun == yes ]] || return 0
+    local problems code=0
+    problems=$(manager_problems) || code=$?
+    ((code)) || [[ $begun == yes ]] || return 0
     asterisk_says "manager reload" >/dev/null
     if ! manager_listens; then
         warn "Asterisk's manager interface is off, so the service can't watch who rings and who talks. It stays off" \
@@ -76,8 +76,15 @@ verify_manager() {
         printf "and type: asterisk -rx 'manager reload'\n" >&2
         return 0
     fi
-    if problems=$(manager_problems); then
+    code=0
+    problems=$(manager_problems) || code=$?
+    if ((code == 0)); then
         say "The user [$manager_user] logs in to Asterisk's manager interface."
+    elif ((code == 2)); then
+        # No fault of what was installed: Asterisk 16 so claims to listen after it was switched off and on by reloads.
+        warn "Asterisk's manager interface is on but does not answer, so the service can't watch calls. If it was" \
+            "switched off and on since Asterisk started, Asterisk must be restarted once:"
+        printf '%s\n' "$problems" >&2
     elif [[ $(hash_of "$manager_file") != $(hash_of "$work/manager_bx24.conf") ]]; then
         warn "the user [$manager_user] of $manager_file, which was edited, does not do:"
         printf '%s\n' "$problems" >&2

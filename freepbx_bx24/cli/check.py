@@ -14,6 +14,7 @@ from ..bitrix24.directory import Directory
 from ..bitrix24.portal import open_portal
 from ..call import Person
 from ..errors import Bx24Error, ConfigurationError, PortalError
+from ..pbx.ami_probe import attempts
 from ..pbx.console import console
 from ..service.server import PING
 from ..service.surroundings import run_directory, state_directory
@@ -61,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
 def look() -> Iterator[Finding]:
     """Every check in turn. Without a usable configuration the portal can't be asked."""
+    settings: Settings | None = None
     try:
         settings = load()
     except ConfigurationError as error:
@@ -70,6 +72,8 @@ def look() -> Iterator[Finding]:
         yield Finding("configuration", True, f"{settings.path} is right")
         yield from portal(settings)
     yield from hooks()
+    if settings:
+        yield from manager(settings.manager_file)
     yield from service()
 
 
@@ -174,6 +178,12 @@ def inbound_hook() -> Iterator[Finding]:
         f"[bx24-pstn] {'leads' if ours == theirs else 'does not lead'} where [from-pstn] leads",
         "FreePBX or you have changed [from-pstn]: run ./install.sh again.",
     )
+
+
+def manager(path: Path) -> Iterator[Finding]:
+    """The user of the manager interface is there, logs in, and may see calls."""
+    for one in attempts(path):
+        yield Finding("manager interface", one.right, one.text, one.hint)
 
 
 def service(path: Path | None = None) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, Sequence
 
-from ..errors import AmiError, AmiUnreachable, ServiceError
+from ..errors import AmiError, AmiTimeout, AmiUnreachable, ServiceError
 from .agi import harmless
 from .ami import CONNECT_SECONDS, LOGIN_SECONDS, SNAPSHOT_SECONDS
 from .ami_session import Session
@@ -24,11 +24,15 @@ READ = ("call", "all")  # one of these lets it see the events of calls
 
 @dataclass(frozen=True)
 class Tried:
-    """One thing that was tried; `hint` says what to type where it is not right."""
+    """One thing that was tried; `hint` says what to type where it is not right.
+
+    :ivar reached: False: nobody answered, so nothing is known of the user.
+    """
 
     right: bool
     text: str
     hint: str = ""
+    reached: bool = True
 
 
 def attempts(path: Path) -> Iterator[Tried]:
@@ -53,7 +57,8 @@ def attempts(path: Path) -> Iterator[Tried]:
     try:
         yield Tried(True, f"the user {user} logs in; {_channels(account)} channels are up")
     except AmiError as error:
-        yield Tried(False, f"{error.message} (user {user}, {account.host}:{account.port})", error.hint)
+        reached = not isinstance(error, (AmiUnreachable, AmiTimeout))
+        yield Tried(False, f"{error.message} (user {user}, {account.host}:{account.port})", error.hint, reached)
         return
     yield _rights(account.user, path)
 
@@ -91,11 +96,11 @@ def _rights(user: str, path: Path) -> Tried:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print what is not right; 0 where all is."""
+    """Print what is not right; 0 where all is, 1 where the user does not do, 2 where nobody answered."""
     wrong = [one for one in attempts(Path(arguments[0])) if not one.right]
     for one in wrong:
         print(f"  {one.text}\n    -> {one.hint}")
-    return 1 if wrong else 0
+    return (1 if all(one.reached for one in wrong) else 2) if wrong else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Who may log in to Asterisk's manager interface for us, and where it listens: read from Asterisk's own files.
 
 What counts was tried on Asterisk 16 and 22: of two sections of one name the first one, and what `[name](+)` adds to it;
-of a line that repeats, the last; quotes around a value are a part of it; a wrong port leaves the usual one.
+of a line that repeats, the last; quotes around a value are a part of it. (A port that is no number becomes a random one
+there, which nobody can know here: the login says so.)
 """
 
 from __future__ import annotations

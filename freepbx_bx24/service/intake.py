@@ -36,6 +36,8 @@ def read(runtime: Runtime) -> None:
         if descriptor < 0:
             continue
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # reading a pipe would wait for ever
+                raise ValueError("this is no file")
             READERS[path.suffix](runtime, path.read_bytes())
             path.unlink()
         except JournalError:
@@ -55,8 +57,7 @@ def _locked(path: Path) -> int:
         return -1
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        found = os.fstat(descriptor)
-        if found.st_nlink and stat.S_ISREG(found.st_mode):  # reading a pipe would wait for ever
+        if os.fstat(descriptor).st_nlink:
             return descriptor
     except OSError:
         pass

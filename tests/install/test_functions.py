@@ -345,6 +345,56 @@ def test_a_python_that_the_asterisk_user_may_not_run_is_not_taken(shell: Shell) 
     assert (done.returncode, "but asterisk may not run it" in done.stderr) == (3, True)
 
 
+@pytest.mark.parametrize(
+    ("bound", "permitted"),
+    [
+        ("", ["127.0.0.1/255.255.255.255", "::1/128"]),
+        ("bindaddr = 0.0.0.0", ["127.0.0.1/255.255.255.255", "::1/128"]),
+        ("bindaddr=127.0.0.1 ; here", ["127.0.0.1/255.255.255.255", "::1/128"]),
+        ("bindaddr = 192.0.2.7", ["127.0.0.1/255.255.255.255", "::1/128", "192.0.2.7/255.255.255.255"]),
+        ("bindaddr = 192.0.2.7/0", ["127.0.0.1/255.255.255.255", "::1/128"]),
+    ],
+)
+def test_the_manager_user_may_come_from_this_machine_alone(shell: Shell, bound: str, permitted: list[str]) -> None:
+    (shell.etc / "manager.conf").write_text(f"[general]\n{bound}\n[other]\nbindaddr = 192.0.2.9\n", encoding="utf-8")
+    rendered = shell.run('manager_file=$etc_dir/manager_bx24.conf; render_manager >"$manager_file"; render_manager')
+    lines = rendered.stdout.splitlines()
+    assert [line.partition(" = ")[2] for line in lines if line.startswith("permit")] == permitted
+    # The second time the secret is the one that the file has.
+    assert rendered.stdout == (shell.etc / "manager_bx24.conf").read_text(encoding="utf-8")
+    assert "@" not in rendered.stdout
+    assert shell.calls == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "edited", "expected", "said"),
+    [
+        (0, "no", 0, "logs in to Asterisk's manager interface"),
+        (1, "no", 1, "the new user [bx24] of Asterisk's manager interface does not do:"),
+        (1, "yes", 0, "which was edited, does not do:"),
+        (2, "no", 0, "is on but does not answer"),
+    ],
+)
+def test_only_a_login_that_asterisk_refuses_to_an_unedited_user_undoes_the_installation(
+    shell: Shell, answer: int, edited: str, expected: int, said: str
+) -> None:
+    done = shell.run(
+        f"""dry=no asterisk_up=yes begun=yes manager_file=$etc_dir/manager_bx24.conf
+        echo shipped >"$work/manager_bx24.conf"; [[ {edited} == yes ]] || cp "$work/manager_bx24.conf" "$manager_file"
+        [[ {edited} == no ]] || echo mine >"$manager_file"
+        asterisk_says() {{ [[ $1 != *settings ]] || echo "  Manager (AMI):             Yes            "; }}
+        manager_problems() {{ echo why; return {answer}; }}; set -e; verify_manager"""
+    )
+    assert (done.returncode, said in done.stdout + done.stderr) == (expected, True), done.stderr
+    assert ("why\n" in done.stderr) is bool(answer)
+
+
+def test_a_manager_secret_is_48_random_digits_each_time_one_is_made(shell: Shell) -> None:
+    made = shell.run("manager_file=$etc_dir/none; manager_secret; echo; manager_secret").stdout.split()
+    assert [len(one) for one in made] == [48, 48] and made[0] != made[1]
+    assert all(set(one) <= set("0123456789abcdef") for one in made)
+
+
 SYSTEMD: Mapping[str, str] = {
     "a new unit": "case $1 in is-enabled) exit 1 ;; esac",
     "an enabled unit": "exit 0",

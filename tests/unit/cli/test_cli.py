@@ -19,6 +19,7 @@ from freepbx_bx24.sandbox.portal import Portal
 from freepbx_bx24.sandbox.portal.world import Employee
 from tests.support import awful_servers
 from tests.support.agi_script import REPOSITORY
+from tests.support.ami_server import SECRET, USER, Peer, manager
 from tests.support.running_service import RunningService
 
 GOOD_ASTERISK = """\
@@ -26,6 +27,7 @@ case "$2" in
     "dialplan show bx24-in" | "dialplan show bx24-out") echo "AGI(bx24_register.py,in)" ;;
     "dialplan show bx24-hangup") echo "AGI(bx24_finish.py,in)" ;;
     "database get bx24 off") echo "Database entry not found." ;;
+    "manager show user bx24") echo "         read perm: call"; echo "        write perm: reporting" ;;
     *) echo "$2" >> "$(dirname "$0")/asked" ;;
 esac
 """
@@ -42,6 +44,13 @@ class Machine:
         path = self.folder / "asterisk"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
+
+    def manager(self, port: int, secret: str = SECRET) -> None:
+        """Files of the manager interface as install.sh leaves them."""
+        (self.folder / "manager.conf").write_text(f"[general]\nenabled = yes\nport = {port}\n")
+        (self.folder / "manager_bx24.conf").write_text(f"[{USER}]\nsecret = {secret}\n")
+        line = f"manager_file: {self.folder}/manager_bx24.conf\n"
+        self.service.yaml.write_text(self.service.yaml.read_text().replace(line, "") + line)
 
     def bx24(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -128,7 +137,9 @@ def test_without_a_state_folder_the_product_is_not_installed(machine: Machine) -
 def test_where_all_is_right_check_says_so_line_by_line_and_ends_with_0(machine: Machine) -> None:
     machine.asterisk()
     machine.service.start()
-    done = machine.bx24("check")
+    with manager(Peer.welcome) as server:
+        machine.manager(server.port)
+        done = machine.bx24("check")
     assert done.returncode == 0, done.stdout
     assert "BAD" not in done.stdout
     assert all(line.startswith("ok  ") for line in done.stdout.splitlines())
@@ -137,8 +148,11 @@ def test_where_all_is_right_check_says_so_line_by_line_and_ends_with_0(machine: 
 def test_the_same_as_json(machine: Machine) -> None:
     machine.asterisk()
     machine.service.start()
-    found = machine.findings()
-    assert list(found) == ["configuration", "portal", "employees", "person", "lines", "dialplan", "switch", "service"]
+    with manager(Peer.welcome) as server:
+        machine.manager(server.port)
+        found = machine.findings()
+    looked_at = ["configuration", "portal", "employees", "person", "lines", "dialplan", "switch", "manager interface"]
+    assert list(found) == [*looked_at, "service"]
     assert all(finding["right"] for some in found.values() for finding in some)
     assert len(found["dialplan"]) == 3
 
@@ -189,6 +203,19 @@ def test_a_person_whom_the_portal_does_not_know_is_said_with_the_place_in_the_ya
     assert len(unknown) == 1
     assert "998 (line +74957770101)" in unknown[0]["text"]
     assert "998" in unknown[0]["hint"]
+
+
+def test_a_manager_user_that_is_not_there_or_does_not_log_in_is_said_with_what_to_type(machine: Machine) -> None:
+    machine.manager(1)
+    (machine.folder / "manager_bx24.conf").unlink()
+    (missing,) = machine.findings()["manager interface"]
+    assert f"{machine.folder}/manager_bx24.conf: no such file" in missing["text"]
+    assert "./install.sh" in missing["hint"]
+    with manager(Peer.welcome) as server:
+        machine.manager(server.port, secret="another-secret")
+        (refused,) = machine.findings()["manager interface"]
+    assert not refused["right"]
+    assert "Authentication failed" in refused["text"] and "another-secret" not in refused["text"] + refused["hint"]
 
 
 def test_an_extension_that_two_people_have_is_said_with_both_of_them(machine: Machine, portal: Portal) -> None:
