@@ -119,8 +119,11 @@ def detach() -> None:
         posix.dup2(null, descriptor)
 
 
-def in_process(kind: str, frame: bytes) -> _socket.socket:
-    """No service: a forked child imports the rest and answers the frame just as the service does."""
+def in_process(settings: dict[str, str], kind: str, uniqueid: str, frame: bytes) -> _socket.socket:
+    """No service: a forked child imports the rest and answers the frame just as the service does.
+
+    Before the slow part it writes the frame down, which keeps a service that comes back meanwhile off this call.
+    """
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
     if posix.fork() == 0:
         status = 1
@@ -131,9 +134,12 @@ def in_process(kind: str, frame: bytes) -> _socket.socket:
                 theirs.send(b"taken\n")
             except OSError:
                 pass  # finish does not wait for us
+            from freepbx_bx24.service.note import Note
+
+            note = Note(settings["state"] + "/intake", kind, uniqueid, frame)
             from freepbx_bx24.service.standalone import answer
 
-            answer(frame, theirs.detach())
+            answer(frame, theirs.detach(), note)
             status = 0
         finally:
             posix._exit(status)
@@ -211,7 +217,7 @@ def run(kind: str, asterisk: Asterisk, settings: dict[str, str]) -> None:
 
     connection, result = connect(settings["socket"])
     if result == ABSENT:
-        connection = in_process(kind, frame)
+        connection = in_process(settings, kind, uniqueid, frame)
         if kind == "finish":  # nothing to hear back, and the channel waits for us: the child does the rest
             return
         result = converse(asterisk, connection, b"", deadline, deadline)  # the child has the frame already

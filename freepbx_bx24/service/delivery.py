@@ -40,6 +40,7 @@ LOGIN_SECONDS = 5.0  # between two looks whether somebody has logged in: they co
 LOOK_SECONDS = 5.0  # how often the intake folder is looked at
 PRUNE_SECONDS = 600.0
 STAMP_SECONDS = 60.0
+START_SECONDS = 0.25
 BUSY_SECONDS = 0.2  # until a live register of the same client is looked for again
 BATCH_SECONDS = 70.0  # the portal gives a request up after 60 s
 
@@ -64,6 +65,8 @@ class DeliveryThread(threading.Thread):
 
     def run(self) -> None:
         """Deliver until the service stops."""
+        # A script that found no service has written its note by then.
+        self.runtime.stopping.wait(START_SECONDS)
         while not self.runtime.stopping.is_set():
             self.runtime.beats.beat("delivery")
             try:
@@ -89,14 +92,15 @@ class DeliveryThread(threading.Thread):
         if not items:
             earliest = runtime.write(lambda journal: journal.earliest_due(now)).result()
             return LOOK_SECONDS if earliest is None else min(max(earliest - now, 0.05), LOOK_SECONDS)
-        errands = self.prepare(items, now)
+        alone = intake.at_work(runtime)
+        errands = self.prepare([item for item in items if item.uniqueid not in alone], now)
         try:
             errands = self.doubts.settled(errands)
         except PortalError as error:
             runtime.stopping.wait(self.portal_failed(errands, error))
             return 0.0
         if not errands:
-            return 0.0
+            return BUSY_SECONDS if alone else 0.0
         chosen, urgency = self.choose(errands, now)
         turns = {one.item.id: turn_of(one.entry.registration) for one in chosen if one.item.kind == REGISTER}
         mine = {turn for turn in turns.values() if runtime.turns.take(turn)}

@@ -18,11 +18,10 @@ from ..journal.store import Journal, intake_files
 from ..pbx import frame as frames
 from ..policy import decide_registration
 from . import finish
+from .note import FRAME, RESULT
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.intake")
-FRAME = ".frame"  # what the guard would have handed to the service
-RESULT = ".result"  # what a script without the service did of it
 REFUSED = ".refused"  # neither; kept for a human
 
 
@@ -47,6 +46,12 @@ def read(runtime: Runtime) -> None:
             path.rename(path.with_suffix(REFUSED))
         finally:
             os.close(descriptor)
+
+
+def at_work(runtime: Runtime) -> set[str]:
+    """The calls that have files here: a script alone is at work on them, or what it left is not taken in yet."""
+    names = (path.stem for path in intake_files(runtime.state / "intake") if path.suffix in READERS)
+    return {name.split("-", 2)[-1] for name in names}  # TIME-KIND-UNIQUEID; a system's name may have hyphens
 
 
 def _locked(path: Path) -> int:

@@ -7,9 +7,9 @@ import time
 from typing import Sequence
 
 from ..journal.records import Entry
-from ..journal.store import Journal, intake_files
+from ..journal.store import Journal
 from ..policy import decide_unseen_outcome
-from . import legs_text
+from . import intake, legs_text
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.presence")
@@ -39,7 +39,7 @@ def _end(runtime: Runtime, entries: Sequence[Entry], ended: float, *, seen: bool
     :param seen: Asterisk has shown the hangup, and only the finish script is missing.
     """
     # What a script alone is at work on, or has left behind, tells its end by itself.
-    left_behind = {path.stem.rsplit("-", 1)[-1] for path in intake_files(runtime.state / "intake")}
+    left_behind = intake.at_work(runtime)
     outcomes = {}
     for entry in entries:
         if entry.uniqueid not in left_behind:

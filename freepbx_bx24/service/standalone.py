@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import socket
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,58 +27,25 @@ from ..policy import Skip, decide_outcome, decide_registration
 from ..settings import Settings, load
 from . import directory_file, outputs, portal_calls
 from .finish import rebuilt_registration
-from .intake import FRAME, RESULT
+from .note import FRAME, RESULT, Note
 from .people import resolved
 from .runtime import request_seconds
 
 LOG = logging.getLogger("bx24.standalone")
 
 
-class Note:
-    """An intake file of ours, locked while we work on it: the service leaves it alone until we are through or dead.
-
-    A state folder that can't be written is said once; the call goes on without the note.
-    """
-
-    def __init__(self, frame: frames.Frame, data: bytes) -> None:
-        folder = _state(frame) / "intake"
-        name = f"{time.time_ns()}-{frame.kind}-{frame.uniqueid}"
-        self.path = folder / (name + FRAME)
-        self.descriptor = -1
-        hidden = folder / ("." + name)
-        try:
-            self.descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX)
-            _write_all(self.descriptor, data)
-            hidden.rename(self.path)
-        except OSError as error:
-            self.descriptor = -1
-            LOG.warning("%s: %s can't be written down for later: %s", frame.uniqueid, frame.kind, error.strerror)
-            _forget(hidden)
-
-    def result(self, entry: Entry) -> None:
-        """Replace the frame by what became of it."""
-        if self.descriptor < 0:
-            return
-        data = {
-            "registration": records.registration_to_text(entry.registration),
-            "registered": records.registered_to_text(entry.registered) if entry.registered else None,
-            "outcome": records.outcome_to_text(entry.outcome) if entry.outcome else None,
-            "finished": entry.finished,
-        }
-        hidden = self.path.parent / ("." + self.path.name)
-        try:
-            descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-            _write_all(descriptor, json.dumps(data, ensure_ascii=False).encode())
-            os.close(descriptor)
-            hidden.rename(self.path.with_suffix(RESULT))
-            self.drop()
-        except OSError as error:
-            LOG.warning("%s: the result can't be written down: %s", entry.uniqueid, error.strerror)
-
-    def drop(self) -> None:
-        """The call is left out: nothing to keep."""
-        _forget(self.path)
+def _keep_result(note: Note, entry: Entry) -> None:
+    """Replace the frame by what became of it."""
+    data = {
+        "registration": records.registration_to_text(entry.registration),
+        "registered": records.registered_to_text(entry.registered) if entry.registered else None,
+        "outcome": records.outcome_to_text(entry.outcome) if entry.outcome else None,
+        "finished": entry.finished,
+    }
+    try:
+        note.result(json.dumps(data, ensure_ascii=False))
+    except OSError as error:
+        LOG.warning("%s: the result can't be written down: %s", entry.uniqueid, error.strerror)
 
 
 def _state(frame: frames.Frame) -> Path:
@@ -94,21 +60,20 @@ def _forget(path: Path) -> None:
         LOG.debug("%s stays", path.name)  # a read-only disk has nothing to forget
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    if os.write(descriptor, data) != len(data):
-        raise OSError(28, "No space left on device")
-    os.fsync(descriptor)
+def answer(data: bytes, descriptor: int, note: Note) -> None:
+    """Answer the frame over the socket as the service would, and end; what fails is one line of the log.
 
-
-def answer(data: bytes, descriptor: int) -> None:
-    """Answer the frame over the socket as the service would, and end; what fails is one line of the log."""
+    :param note: the frame in the intake folder, which keeps every service off this call.
+    """
     with socket.socket(fileno=descriptor) as connection:
         connection.settimeout(10)
         try:
             frame = frames.parse(data)
             log_to_file(frame.fields.get("log", ""))
+            if note.problem:
+                LOG.warning("%s: %s can't be written down for later: %s", frame.uniqueid, frame.kind, note.problem)
             with conversation_over(connection) as conversation:
-                HANDLERS[frame.kind](frame, data, conversation)
+                HANDLERS[frame.kind](frame, note, conversation)
             connection.sendall(b"done\n")
         except OSError:
             pass  # the guard has left at its deadline; what had to be kept is written down
@@ -117,8 +82,7 @@ def answer(data: bytes, descriptor: int) -> None:
             raise
 
 
-def _register(frame: frames.Frame, data: bytes, conversation: Conversation) -> None:
-    note = Note(frame, data)
+def _register(frame: frames.Frame, note: Note, conversation: Conversation) -> None:
     try:
         settings = load()
         client, directory = _portal(settings, frame)
@@ -140,7 +104,7 @@ def _register(frame: frames.Frame, data: bytes, conversation: Conversation) -> N
         _tell(conversation, status, harmless(error.message), None)
         return
     LOG.info("%s: registered as %s without the service", frame.uniqueid, registered.call_id)
-    note.result(Entry(decision, registered))
+    _keep_result(note, Entry(decision, registered))
     _tell(conversation, outputs.REGISTERED, "", registered)
 
 
@@ -151,18 +115,13 @@ def _tell(conversation: Conversation, status: str, reason: str, registered: Regi
         LOG.info("%s", error)
 
 
-def _finish(frame: frames.Frame, data: bytes, conversation: Conversation) -> None:
-    note = Note(frame, data)
+def _finish(frame: frames.Frame, note: Note, conversation: Conversation) -> None:
     try:
         settings = load()
         with _kept_by_register(frame) as kept:
             entry = _what_register_left(settings, frame, kept)
             if entry is None:
                 note.drop()
-                return
-            if kept is None and entry.registered is None:
-                # A service that comes back now would register it beside us, and the second call would stay for ever.
-                LOG.info("%s: the service has this call in its journal and finishes it when it is back", frame.uniqueid)
                 return
             outcome = decide_outcome(settings.rules, entry.registration, frames.ending(frame))
             client, directory = _portal(settings, frame)
@@ -171,8 +130,8 @@ def _finish(frame: frames.Frame, data: bytes, conversation: Conversation) -> Non
                 ask, directory, replace(entry.registration, show=False), request_seconds()
             )
             finished = portal_calls.finish_and_settle(ask, directory, registered, outcome, request_seconds())
-            note.result(Entry(entry.registration, registered, outcome, finished))
-            if kept and kept.suffix == FRAME and (finished or note.descriptor >= 0):
+            _keep_result(note, Entry(entry.registration, registered, outcome, finished))
+            if kept and kept.suffix == FRAME and (finished or note.kept):
                 _forget(kept)  # before its lock goes: the service would register it once more
     except Bx24Error as error:
         LOG.warning("%s: finish is left to the service: %s", frame.uniqueid, error)
