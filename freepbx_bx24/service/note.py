@@ -1,4 +1,4 @@
-"""The intake file of a script that works alone: written and locked before anything slow, it keeps services off the call."""
+"""The intake file of a script that works alone: written and locked before anything slow, it keeps services off a call."""
 
 # Imported by a script's child ahead of all else: nothing but what an interpreter has at hand.
 from __future__ import annotations

@@ -152,7 +152,7 @@ def test_a_service_that_stands_still_is_replaced_and_callers_go_on_meanwhile(ser
     expect_each_call_once(service, uniqueids)
 
 
-def test_a_call_that_a_dead_service_was_registering_is_left_to_the_next_one_by_the_hangup_script(
+def test_a_call_that_a_dead_service_was_registering_is_told_once_though_its_hangup_script_works_alone(
     service: RunningService,
 ) -> None:
     service.start()
@@ -169,7 +169,6 @@ def test_a_call_that_a_dead_service_was_registering_is_left_to_the_next_one_by_t
     service.stop(signal.SIGKILL)
     service.portal.delay_seconds.clear()
     service.finish(variables=ANSWERED)
-    wait_until(lambda: "finishes it when it is back" in service.log(), 10, service.log)
     service.start()
     expect_each_call_once(service, ["1790000120.77"])
 
