@@ -57,23 +57,30 @@ class Note:
 
     def result(self, entry: Entry) -> None:
         """Replace the frame by what became of it."""
+        if self.so_far(entry):
+            self.drop()
+
+    def so_far(self, entry: Entry) -> bool:
+        """Write down beside the frame what became of it until now; False where that can't be."""
         if self.descriptor < 0:
-            return
+            return False
         data = {
             "registration": records.registration_to_text(entry.registration),
             "registered": records.registered_to_text(entry.registered) if entry.registered else None,
             "outcome": records.outcome_to_text(entry.outcome) if entry.outcome else None,
             "finished": entry.finished,
         }
-        hidden = self.path.parent / ("." + self.path.name)
+        path = self.path.with_suffix(RESULT)
+        hidden = path.with_name("." + path.name)
         try:
             descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
             _write_all(descriptor, json.dumps(data, ensure_ascii=False).encode())
             os.close(descriptor)
-            hidden.rename(self.path.with_suffix(RESULT))
-            self.drop()
+            hidden.rename(path)
         except OSError as error:
             LOG.warning("%s: the result can't be written down: %s", entry.uniqueid, error.strerror)
+            return False
+        return True
 
     def drop(self) -> None:
         """The call is left out: nothing to keep."""
@@ -160,9 +167,13 @@ def _finish(frame: frames.Frame, data: bytes, conversation: Conversation) -> Non
         outcome = decide_outcome(settings.rules, entry.registration, frames.ending(frame))
         client, directory = _portal(settings, frame)
         ask = portal_calls.asking(client, Urgency.FINISH)
-        registered = entry.registered or portal_calls.register(
-            ask, directory, replace(entry.registration, show=False), request_seconds()
-        )
+        registered = entry.registered
+        if registered is None:
+            registered = portal_calls.register(
+                ask, directory, replace(entry.registration, show=False), request_seconds()
+            )
+            # Before the finish: whoever comes after us would register a finished call as a new one (telephony 6.4).
+            note.so_far(Entry(entry.registration, registered))
         finished = portal_calls.finish_and_settle(ask, directory, registered, outcome, request_seconds())
     except Bx24Error as error:
         LOG.warning("%s: finish is left to the service: %s", frame.uniqueid, error)
