@@ -62,6 +62,7 @@ def serve() -> int:
     # wait for it where it runs within that: both are the main thread (reproduced; SIGHUP and SIGTERM were lost).
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     runtime = Runtime(settings, state, Journal(state))  # the lock comes before the socket is replaced
+    runtime.write(lambda journal: journal.resume(time.time()))  # its thread does that before any call's first step
     server = Server(runtime, run / "agi.sock")
     write_guard_settings(run, state, settings)
     delivery = DeliveryThread(runtime)
