@@ -113,9 +113,11 @@ def _finish(item: Delivery, entry: Entry, directory: Directory, person: int) -> 
     people = candidates(outcome.people, directory)
     user_id, inner = people[min(person, len(people) - 1)]
     before: tuple[tuple[str, Mapping[str, object]], ...] = ()
-    if registered.user_id and user_id and user_id != registered.user_id:
+    # 0 where it was registered by extension, before the list of employees was there.
+    shown_to = registered.user_id or candidates(entry.registration.people, directory)[0][0]
+    if shown_to and user_id and user_id != shown_to:
         # finish closes the card of its own USER_ID only
-        before = ((telephony.HIDE, telephony.card_parameters(registered.call_id, [registered.user_id])),)
+        before = ((telephony.HIDE, telephony.card_parameters(registered.call_id, [shown_to])),)
     parameters = telephony.finish_parameters(registered.call_id, user_id, inner, outcome)
     return Errand(item, entry, telephony.FINISH, parameters, before, user_id, person + 1 < len(people))
 
