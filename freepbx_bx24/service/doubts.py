@@ -19,8 +19,9 @@ LOG = logging.getLogger("bx24.delivery")
 class Doubts:
     """Used by the delivery's one thread.
 
-    The portal's own dedupe does not cover a replay: a finished call registers anew, and one that began more than half an
-    hour ago as well. So where the journal is new, was damaged or is an older copy, calls older than that are looked up.
+    The portal's own dedupe does not cover a replay: a finished call registers anew, and one that began more than half
+    an hour ago as well. So where the journal is new, was damaged or is an older copy, calls older than that are looked
+    up.
 
     :ivar known: calls that were looked up, and are not in the portal's statistics; forgotten with the process.
     """
