@@ -77,6 +77,13 @@ def resume(database: sqlite3.Connection, now: float) -> None:
     )
 
 
+def bring_forward(database: sqlite3.Connection, now: float, seconds: float) -> None:
+    """Move the due times that are still to come, though not into the past."""
+    database.execute(
+        "UPDATE deliveries SET due = max(due - ?, ?) WHERE state = ? AND due > ?", (seconds, now, DUE, now)
+    )
+
+
 def last_id(database: sqlite3.Connection) -> int:
     """The highest id that an item has; 0 without any."""
     return int(database.execute("SELECT coalesce(max(id), 0) FROM deliveries").fetchone()[0])

@@ -28,6 +28,7 @@ from .doubts import Doubts
 from .errands import Errand, Nothing, errand_for
 from .register import turn_of
 from .runtime import Runtime
+from .set_back import SetBack
 from .settlement import LONGEST_SECONDS, Settlement, back_off
 
 LOG = logging.getLogger("bx24.delivery")
@@ -53,6 +54,7 @@ class DeliveryThread(threading.Thread):
         self.runtime = runtime
         self.settlement = Settlement(runtime)
         self.doubts = Doubts(runtime)
+        self.set_back = SetBack(runtime)
         self.sizer = Sizer()
         self.portal_failures = 0
         self.most = batch.MOST  # items in the next request
@@ -80,6 +82,7 @@ class DeliveryThread(threading.Thread):
         runtime = self.runtime
         intake.read(runtime)
         self.keep_up()
+        self.set_back.look()
         now = time.time()
         items = runtime.write(lambda journal: journal.deliverable(now, batch.MOST)).result()
         if not items:
