@@ -69,6 +69,26 @@ def unregistered(database: sqlite3.Connection, uniqueid: str, due: float) -> Non
     )
 
 
+def resume(database: sqlite3.Connection, now: float) -> None:
+    """Make the registers due that were put off for a live attempt only."""
+    database.execute(
+        "UPDATE deliveries SET due = ? WHERE kind = ? AND state = ? AND attempts = 0 AND due > ?",
+        (now, REGISTER, DUE, now),
+    )
+
+
+def bring_forward(database: sqlite3.Connection, now: float, seconds: float) -> None:
+    """Move the due times that are still to come, though not into the past."""
+    database.execute(
+        "UPDATE deliveries SET due = max(due - ?, ?) WHERE state = ? AND due > ?", (seconds, now, DUE, now)
+    )
+
+
+def last_id(database: sqlite3.Connection) -> int:
+    """The highest id that an item has; 0 without any."""
+    return int(database.execute("SELECT coalesce(max(id), 0) FROM deliveries").fetchone()[0])
+
+
 def keep_legs(database: sqlite3.Connection, uniqueid: str, legs: str) -> bool:
     """Keep a call's legs; False for an unknown call."""
     _check_length(legs)

@@ -115,6 +115,18 @@ class Journal:
         """
         return self._file.ask(lambda journal: order.deliverable(journal, now, most, kinds))
 
+    def resume(self, now: float) -> None:
+        """At the start of a run: a register that was under way when the last one ended is due, nobody is at it."""
+        self._file.change(lambda journal: keeping.resume(journal, now))
+
+    def bring_forward(self, now: float, seconds: float) -> None:
+        """The wall clock was set back by so many seconds: what is due later than `now` is due that much earlier."""
+        self._file.change(lambda journal: keeping.bring_forward(journal, now, seconds))
+
+    def last_id(self) -> int:
+        """The highest id of an item; 0 where there was none. Ids only grow."""
+        return self._file.ask(keeping.last_id)
+
     def next_due(self, now: float) -> Delivery | None:
         """The one delivery to make next."""
         return next(iter(self.deliverable(now, 1)), None)

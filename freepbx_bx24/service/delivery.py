@@ -30,6 +30,7 @@ from .errands import Circumstances, Errand, Nothing, errand_for
 from .late_cards import shown
 from .register import turn_of
 from .runtime import Runtime
+from .set_back import SetBack
 from .settlement import LONGEST_SECONDS, Settlement, back_off
 
 LOG = logging.getLogger("bx24.delivery")
@@ -56,6 +57,7 @@ class DeliveryThread(threading.Thread):
         self.runtime = runtime
         self.settlement = Settlement(runtime)
         self.doubts = Doubts(runtime)
+        self.set_back = SetBack(runtime)
         self.sizer = Sizer()
         self.portal_failures = 0
         self.most = batch.MOST  # items in the next request
@@ -87,6 +89,7 @@ class DeliveryThread(threading.Thread):
         intake.read(runtime)
         orphans.look_after(runtime)
         self.keep_up()
+        self.set_back.look()
         now = time.time()
         items = runtime.write(lambda journal: journal.deliverable(now, batch.MOST)).result()
         if not items:

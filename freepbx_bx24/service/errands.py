@@ -127,8 +127,10 @@ def _finish(item: Delivery, entry: Entry, directory: Directory, circumstances: C
     number = min(circumstances.person, len(people) - 1)
     user_id, inner = people[number]
     before: tuple[tuple[str, Mapping[str, object]], ...] = ()
+    # 0 where it was registered by extension, before the list of employees was there.
+    owner = registered.user_id or candidates(entry.registration.people, directory)[0][0]
     # finish closes the card of its own USER_ID only
-    others = [one for one in dict.fromkeys((registered.user_id, *circumstances.shown)) if one not in (0, user_id)]
+    others = [one for one in dict.fromkeys((owner, *circumstances.shown)) if one not in (0, user_id)]
     if others and user_id:
         before = ((telephony.HIDE, telephony.card_parameters(registered.call_id, others)),)
     parameters = telephony.finish_parameters(registered.call_id, user_id, inner, outcome)

@@ -14,6 +14,7 @@ from typing import Callable
 from ..call import Registration
 from ..errors import JournalError
 from ..journal import records
+from ..journal.records import FINISH
 from ..journal.store import Journal, intake_files
 from ..pbx import frame as frames
 from ..policy import decide_registration
@@ -23,27 +24,62 @@ from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.intake")
 REFUSED = ".refused"  # neither; kept for a human
+# A file that does not have its name yet and is so old is one whose writer was killed; on a disk that hangs, later.
+KILLED_SECONDS, HUNG_SECONDS = 10.0, 86400.0
 
 
 def read(runtime: Runtime) -> None:
-    """Take in every file; one that somebody still works on is left for the next time."""
+    """Take in every file; one that somebody still works on is left for the next time, with all of its call."""
+    adopt(runtime.state / "intake", runtime.scale)
+    under_way = set()
     for path in intake_files(runtime.state / "intake"):
-        if path.suffix not in READERS:
-            continue
         runtime.beats.beat("delivery")  # many files, one loop
+        uniqueid = path.stem.split("-", 2)[-1]  # TIME-KIND-UNIQUEID; a system's name may have hyphens
+        if path.suffix in READERS and uniqueid not in under_way and not _take_in(runtime, path):
+            under_way.add(uniqueid)
+
+
+def _take_in(runtime: Runtime, path: Path) -> bool:
+    """Take one file in, and remove it; False where somebody else has it."""
+    descriptor = _locked(path)
+    if descriptor < 0:
+        return False
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # reading a pipe would wait for ever
+            raise ValueError("this is no file")
+        READERS[path.suffix](runtime, path.read_bytes())
+        path.unlink()
+    except JournalError:
+        raise  # the disk, not the file: it stays
+    except Exception as error:  # one bad file must not hold up all that come after it
+        LOG.error("%s can't be read and is put aside: %s: %s", path.name, type(error).__name__, error)
+        path.rename(path.with_suffix(REFUSED))
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def adopt(folder: Path, scale: float) -> None:
+    """Give whole frames their names whose writers were killed on the last step; in the end remove what is not whole."""
+    try:
+        hidden = [path for path in folder.iterdir() if path.name.startswith(".")]
+    except OSError:
+        return
+    for path in sorted(hidden):
         descriptor = _locked(path)
         if descriptor < 0:
             continue
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # reading a pipe would wait for ever
-                raise ValueError("this is no file")
-            READERS[path.suffix](runtime, path.read_bytes())
-            path.unlink()
-        except JournalError:
-            raise  # the disk, not the file: it stays
-        except Exception as error:  # one bad file must not hold up all that come after it
-            LOG.error("%s can't be read and is put aside: %s: %s", path.name, type(error).__name__, error)
-            path.rename(path.with_suffix(REFUSED))
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                continue
+            age = abs(time.time() - os.fstat(descriptor).st_mtime)  # a clock may have been set back since
+            whole = path.read_bytes().endswith(b"\0\0")
+            if whole and age > KILLED_SECONDS * scale:
+                path.rename(folder / (path.name[1:].replace(FRAME, "") + FRAME))
+            elif age > HUNG_SECONDS * scale:  # of a result the frame is still there
+                path.unlink()
+        except OSError as error:
+            LOG.warning("%s stays: %s", path.name, error.strerror)
         finally:
             os.close(descriptor)
 
@@ -51,7 +87,14 @@ def read(runtime: Runtime) -> None:
 def at_work(runtime: Runtime) -> set[str]:
     """The calls that have files here: a script alone is at work on them, or what it left is not taken in yet."""
     names = (path.stem for path in intake_files(runtime.state / "intake") if path.suffix in READERS)
-    return {name.split("-", 2)[-1] for name in names}  # TIME-KIND-UNIQUEID; a system's name may have hyphens
+    return {name.split("-", 2)[-1] for name in names}
+
+
+def read_register(runtime: Runtime, uniqueid: str) -> bool:
+    """Take in what a call's register left behind, if it did; False where somebody still works on that."""
+    ours = f"-{frames.REGISTER}-{uniqueid}"
+    left = [path for path in intake_files(runtime.state / "intake") if path.stem.endswith(ours)]
+    return all(_take_in(runtime, path) for path in left if path.suffix in READERS)
 
 
 def _locked(path: Path) -> int:
@@ -74,6 +117,8 @@ def _read_frame(runtime: Runtime, data: bytes) -> None:
     frame = frames.parse(data)
     if frame.kind == frames.FINISH:
         finish.handle(runtime, frame)
+        # Whoever left it may have told the portal before: that matters where the portal can't be asked whether it was.
+        runtime.write(lambda journal: journal.postpone((frame.uniqueid, FINISH), time.time(), "left behind")).result()
         return
     decision = decide_registration(runtime.settings.rules, frames.beginning(frame))
     if isinstance(decision, Registration):

@@ -1,4 +1,4 @@
-"""The intake file of a script that works alone: written and locked before anything slow, it keeps services off a call."""
+"""The intake file of a script that works alone: made before anything slow, it keeps every service off the call."""
 
 # Imported by a script's child ahead of all else: nothing but what an interpreter has at hand.
 from __future__ import annotations
@@ -41,21 +41,27 @@ class Note:
         """Whether there is a file."""
         return self._descriptor >= 0
 
-    def result(self, text: str) -> None:
-        """Replace the frame by what became of it; nothing where there was no file.
+    def so_far(self, text: str) -> None:
+        """Write down beside the frame what became of it until now; nothing where there was no file.
 
         :raises OSError: it can't be written; the frame stays.
         """
         if not self.kept:
             return
-        descriptor = os.open(self._hidden, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        hidden = self._hidden + RESULT
+        descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         try:
             _write_all(descriptor, text.encode())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.rename(self._hidden, self.path[: -len(FRAME)] + RESULT)  # noqa: PTH104
-        self.drop()
+        os.rename(hidden, self.path[: -len(FRAME)] + RESULT)  # noqa: PTH104
+
+    def result(self, text: str) -> None:
+        """Replace the frame by what became of it. :raises OSError: as so_far."""
+        self.so_far(text)
+        if self.kept:
+            self.drop()
 
     def drop(self) -> None:
         """The frame is of no use any more."""

@@ -58,6 +58,7 @@ def serve() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     last_alive = run_stamp(state)
     runtime = Runtime(settings, state, Journal(state), last_alive)  # the lock comes before the socket is replaced
+    runtime.write(lambda journal: journal.resume(time.time()))  # its thread does that before any call's first step
     server = Server(runtime, run / "agi.sock")
     write_guard_settings(run, state, settings)
     delivery = DeliveryThread(runtime)

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import Bx24Error, ChannelError, ServiceError
 from ..pbx import frame as frames
 from ..pbx.agi import conversation_over
-from . import finish, register
+from . import finish, intake, register
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.server")
@@ -124,6 +124,8 @@ def serve(runtime: Runtime, connection: socket.socket) -> None:
         with conversation_over(connection) as conversation:
             register.handle(runtime, frame, conversation)
     else:
+        if not intake.read_register(runtime, frame.uniqueid):  # the finish is left behind as well, and comes after it
+            raise ChannelError(f"{frame.uniqueid}: its register is still under way without the service")
         finish.handle(runtime, frame)
     connection.sendall(b"done\n")
 

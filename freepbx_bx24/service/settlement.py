@@ -27,10 +27,13 @@ class Settlement:
     """Writes down what answers mean. Used by the delivery's one thread.
 
     :ivar persons: item -> how many of its call's people the portal has said not to know.
+    :ivar earlier: items up to this id were owed when this process began: the last one may have died between the
+        portal's work and the journal's note of it.
     """
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
+        self.earlier = runtime.write(lambda journal: journal.last_id()).result()
         self.persons: dict[int, int] = {}
 
     def settle(
@@ -91,9 +94,13 @@ class Settlement:
         except PortalError as error:
             if error.blame == PORTAL:
                 return error
-            # Without the right to see statistics: what was sent before has most likely arrived.
+            # Without the right to see statistics: what may have been sent before has most likely arrived.
             LOG.warning("whether calls are finished can't be looked up: %s", error)
-            known = {call_id for call_id, errand in call_ids.items() if errand.item.attempts}
+            known = {
+                call_id
+                for call_id, errand in call_ids.items()
+                if errand.item.attempts or errand.item.id <= self.earlier
+            }
         for call_id, errand in call_ids.items():
             if call_id in known:
                 _finish(runtime, errand.item.uniqueid)

@@ -10,7 +10,7 @@ import socket
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
 from ..bitrix24.client import Client, Urgency
 from ..bitrix24.directory import Directory
@@ -34,16 +34,23 @@ from .runtime import request_seconds
 LOG = logging.getLogger("bx24.standalone")
 
 
-def _keep_result(note: Note, entry: Entry) -> None:
-    """Replace the frame by what became of it."""
-    data = {
-        "registration": records.registration_to_text(entry.registration),
-        "registered": records.registered_to_text(entry.registered) if entry.registered else None,
-        "outcome": records.outcome_to_text(entry.outcome) if entry.outcome else None,
-        "finished": entry.finished,
-    }
+def _result(entry: Entry) -> str:
+    """What became of a frame until now, as the intake reads it."""
+    return json.dumps(
+        {
+            "registration": records.registration_to_text(entry.registration),
+            "registered": records.registered_to_text(entry.registered) if entry.registered else None,
+            "outcome": records.outcome_to_text(entry.outcome) if entry.outcome else None,
+            "finished": entry.finished,
+        },
+        ensure_ascii=False,
+    )
+
+
+def _keep(keep: Callable[[str], None], entry: Entry) -> None:
+    """Write down what became of a call, by one of the note's ways."""
     try:
-        note.result(json.dumps(data, ensure_ascii=False))
+        keep(_result(entry))
     except OSError as error:
         LOG.warning("%s: the result can't be written down: %s", entry.uniqueid, error.strerror)
 
@@ -104,7 +111,7 @@ def _register(frame: frames.Frame, note: Note, conversation: Conversation) -> No
         _tell(conversation, status, harmless(error.message), None)
         return
     LOG.info("%s: registered as %s without the service", frame.uniqueid, registered.call_id)
-    _keep_result(note, Entry(decision, registered))
+    _keep(note.result, Entry(decision, registered))
     _tell(conversation, outputs.REGISTERED, "", registered)
 
 
@@ -126,11 +133,15 @@ def _finish(frame: frames.Frame, note: Note, conversation: Conversation) -> None
             outcome = decide_outcome(settings.rules, entry.registration, frames.ending(frame))
             client, directory = _portal(settings, frame)
             ask = portal_calls.asking(client, Urgency.FINISH)
-            registered = entry.registered or portal_calls.register(
-                ask, directory, replace(entry.registration, show=False), request_seconds()
-            )
+            registered = entry.registered
+            if registered is None:
+                registered = portal_calls.register(
+                    ask, directory, replace(entry.registration, show=False), request_seconds()
+                )
+                # Before the finish: whoever comes after us would register a finished call as a new one (telephony 6.4).
+                _keep(note.so_far, Entry(entry.registration, registered))
             finished = portal_calls.finish_and_settle(ask, directory, registered, outcome, request_seconds())
-            _keep_result(note, Entry(entry.registration, registered, outcome, finished))
+            _keep(note.result, Entry(entry.registration, registered, outcome, finished))
             if kept and kept.suffix == FRAME and (finished or note.kept):
                 _forget(kept)  # before its lock goes: the service would register it once more
     except Bx24Error as error:

@@ -16,6 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 SCRIPT = """
 import sys
 sys.path += {paths!r}  # as /opt/freepbx-bx24/lib holds the package and what it needs
+{before}
 from freepbx_bx24.guard import main
 main({kind!r})
 """
@@ -59,10 +60,11 @@ def run_script(
     variables: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
     process_environment: Mapping[str, str] | None = None,
+    before: str = "",
 ) -> AgiRun:
-    """Run the guard as Asterisk would and answer it until it exits."""
+    """Run the guard as Asterisk would and answer it until it exits; `before` is Python that runs ahead of it."""
     run = AgiRun()
-    code = SCRIPT.format(paths=[str(REPOSITORY), sysconfig.get_path("purelib")], kind=kind)
+    code = SCRIPT.format(paths=[str(REPOSITORY), sysconfig.get_path("purelib")], kind=kind, before=before)
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-IS", "-c", code, *arguments],
@@ -109,12 +111,11 @@ def intake(directory: Path, seconds: float = 5.0) -> list[Path]:
     """The intake files, waited for: the script writes them from a child."""
     folder = directory / "state" / "intake"
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while True:
         files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-        if files:
+        if files or time.monotonic() >= deadline:
             return files
         time.sleep(0.02)
-    return []
 
 
 def make_directories(directory: Path) -> Path:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ from typing import Any, Callable
 
 from freepbx_bx24.sandbox.portal import Portal
 
-from .agi_script import REPOSITORY, AgiRun, make_directories, run_script
+from .agi_script import REPOSITORY, AgiRun, intake, make_directories, run_script
 
 YAML = """\
 portal: {{webhook_file: {webhook}, plan: {plan}}}
@@ -54,15 +56,24 @@ class RunningService:
     def start(self, *wrapper: str, supervised: bool = False) -> RunningService:
         """Start and wait until it answers; `wrapper` is a command that ends by executing the one that follows it."""
         options = ["--supervised"] if supervised else []
+        self.launch(*wrapper, sys.executable, "-m", "freepbx_bx24.cli.main", "serve", *options)
+        wait_until(self.answers, 20, self.log)
+        return self
+
+    def launch(self, *command: str, **environment: str) -> None:
+        """Start this command as the service, and wait for nothing."""
         self.process = subprocess.Popen(
-            [*wrapper, sys.executable, "-m", "freepbx_bx24.cli.main", "serve", *options],
+            command,
             cwd=REPOSITORY,
-            env={**os.environ, **self.environment},
+            env={**os.environ, **self.environment, **environment},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_until(self.answers, 20, self.log)
-        return self
+
+    @property
+    def dead(self) -> bool:
+        """Whether its process has ended, whatever ended it."""
+        return self.process is not None and self.process.poll() is not None
 
     def answers(self) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -102,6 +113,22 @@ class RunningService:
     def wait_for_calls(self, number: int = 1, state: str = "finished", seconds: float = 15.0) -> list[dict[str, Any]]:
         wait_until(lambda: sum(call["state"] == state for call in self.calls()) >= number, seconds, self.log)
         return [call for call in self.calls() if call["state"] == state]
+
+    def owed(self) -> list[tuple[str, str, str]]:
+        """What the journal says is not told yet: (uniqueid, kind, state)."""
+        path = self.directory / "state" / "journal.sqlite"
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as journal:
+            return journal.execute(
+                "SELECT uniqueid, kind, state FROM deliveries WHERE state IN ('due', 'parked', 'held')"
+            ).fetchall()
+
+    def wait_until_all_is_told(self, seconds: float = 30.0) -> None:
+        """Until the intake is taken in and the journal owes nothing; what is parked counts as owed."""
+
+        def told() -> bool:
+            return not self.owed() and not intake(self.directory, 0)
+
+        wait_until(told, seconds, lambda: f"{self.owed()}\n{intake(self.directory, 0)}\n{self.log()}")
 
     def log(self) -> str:
         path = self.directory / "log"

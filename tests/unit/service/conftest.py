@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import Callable, Iterator
 
 import pytest
 
-from freepbx_bx24.sandbox.portal import Portal
+from freepbx_bx24.sandbox.portal import Portal, Reply
 from tests.support.running_service import RunningService
 
 
@@ -23,3 +23,13 @@ def service(portal: Portal, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     if one.process is not None:
         one.process.kill()
         one.process.wait()
+
+
+@pytest.fixture
+def lost_once(portal: Portal) -> Callable[[str], None]:
+    """Has the portal do what a method asks for, once, without anybody hearing of it."""
+
+    def lose(_: Reply) -> Reply:
+        raise ConnectionResetError
+
+    return lambda method: portal.scripted_replies.add(method, lose)
