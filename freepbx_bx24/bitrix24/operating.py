@@ -44,6 +44,11 @@ class Operating:
         """Return the seconds that are used up."""
         return sum(self.used.values())
 
+    def as_of_zero(self, moment: float) -> Operating:
+        """Return the same for a clock that began anew after `moment`: all that is used counts as of its first minute."""
+        used = {0: self.total} if self.used else {}
+        return Operating(used, max(0.0, self.reset_at - moment), self.command, self.warned)
+
 
 def leaves_at(minute: int) -> float:
     """Return when a minute's seconds have left the window for sure, wherever in it they were used."""
