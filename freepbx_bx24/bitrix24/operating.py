@@ -45,7 +45,7 @@ class Operating:
         return sum(self.used.values())
 
     def as_of_zero(self, moment: float) -> Operating:
-        """Return the same for a clock that began anew after `moment`: all that is used counts as of its first minute."""
+        """Return the same for a clock that began anew after `moment`: what is used counts as of its first minute."""
         used = {0: self.total} if self.used else {}
         return Operating(used, max(0.0, self.reset_at - moment), self.command, self.warned)
 
