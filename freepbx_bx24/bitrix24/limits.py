@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from types import MappingProxyType
@@ -185,13 +186,13 @@ def wait(
         if urgency is Urgency.BACKLOG:
             own = state.backlog + 1.0 - plan.mark(urgency)
             waits.append(Wait(own / (plan.drain * BACKLOG_SHARE) - _LEAST_ROOM))
-    for name in {name.lower() for name in methods}:
+    for name, wanted in Counter(name.lower() for name in methods).items():
         known = state.methods.get(name)
         if known is None:
             continue
         waits.append(Wait(known.resume_at - state.at, METHOD, True, name))
         if urgency is Urgency.BACKLOG:
-            seconds = operating.wait(known.operating, state.at, flying.get(name, 0))
+            seconds = operating.wait(known.operating, state.at, flying.get(name, 0), wanted)
             waits.append(Wait(seconds, METHOD, False, name))
     longest = max(waits, key=lambda one: one.seconds)
     return longest if longest.seconds > 0 else NONE
