@@ -119,7 +119,7 @@ class Outage:
         self.clock, self.calls = clock, calls
         journal = Journal(state)
         journal._file.database.execute("PRAGMA synchronous=OFF")  # the disk's time is real, and not what is measured
-        self.runtime = Runtime(settings, state, journal, clock)
+        self.runtime = Runtime(settings, state, journal, clock=clock)
         self.runtime.client.close()
         budget = Budget(state / "budget", PLANS["ordinary"], clock=clock.monotonic, nap=clock.wait)
         access = WebhookAccess(settings.portal.webhook_url)
