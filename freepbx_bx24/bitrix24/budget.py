@@ -77,9 +77,9 @@ class Budget:
 
     @property
     def half_full(self) -> bool:
-        """Return whether the bucket is half as full as we fill it, by what this process saw last."""
-        drained = self._plan.drain * (self._clock() - self._state.own.at)
-        return bool(self._plan.drain) and self._state.own.level - drained >= self._plan.burst / 2.0
+        """Return whether the bucket is half as full as we fill it."""
+        self._tell(lambda state: False)  # another process may have sent the most of it
+        return bool(self._plan.drain) and self._state.own.level >= self._plan.burst / 2.0
 
     def admit(self, methods: Sequence[str], urgency: Urgency, wait_seconds: float) -> None:
         """Return when one HTTP request that carries these methods may go; it is counted as sent.
