@@ -134,9 +134,13 @@ class PortalBroken(PortalError):
 
 
 class PortalWaits(PortalError):
-    """Not sent: the request budget of this machine had no room in time (`blame` tells: for this method, or at all)."""
+    """Not sent: the request budget of this machine had no room in time (`blame` tells: for this method, or at all).
+
+    :ivar method: the one to blame, in lower case; empty where it is none.
+    """
 
     hint = "Nothing to do: it is sent as soon as the portal's limits allow."
+    method = ""
 
 
 class PortalRefused(PortalError):

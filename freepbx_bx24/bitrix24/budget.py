@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Iterable, Mapping, Sequence
 
-from ..errors import METHOD, MethodBusy, PortalBusy, PortalError, PortalRefused, PortalWaits
+from ..errors import METHOD, PORTAL, MethodBusy, PortalBusy, PortalError, PortalRefused, PortalWaits
 from . import limits, operating
-from .limits import PLANS, Plan, State, Urgency, Wait
+from .limits import PLANS, REGISTERS_IN_A_ROW, TAKE_TURNS, Plan, State, Turn, Urgency, Wait
 from .replies import Result
 from .shared_state import SharedState
 
@@ -73,6 +73,13 @@ class Budget:
         self._state = SharedState(place, plan, clock)
         self._spare = Budget(None, plan, clock, nap, jitter) if place else None
         self._stuck = False
+        self._passed = 0  # registers in a row that went past a waiting card or finish
+
+    @property
+    def half_full(self) -> bool:
+        """Return whether the bucket is half as full as we fill it."""
+        self._tell(lambda state: False)  # another process may have sent the most of it
+        return bool(self._plan.drain) and self._state.own.level >= self._plan.burst / 2.0
 
     def admit(self, methods: Sequence[str], urgency: Urgency, wait_seconds: float) -> None:
         """Return when one HTTP request that carries these methods may go; it is counted as sent.
@@ -205,21 +212,38 @@ class Budget:
         """Let in the waiters that may go, the most urgent first; True where there was one."""
         while self._flights and self._flights[0][1] < state.at - FORGOTTEN_AFTER:
             self._flights.popleft()
-        any_went, kept = False, []
-        for waiter in self._waiters:
-            if waiter.gone:
-                continue
+        self._waiters = [waiter for waiter in self._waiters if not waiter.gone]
+        any_went = False
+        while True:
+            went = self._serve_one(state)
+            if went is None:
+                return any_went
+            any_went = True
+            self._waiters.remove(went)
+
+    def _serve_one(self, state: State) -> _Waiter | None:
+        """Let in the most urgent waiter that may go; returns it."""
+        patient = next((one for one in self._waiters if one.urgency in TAKE_TURNS and self._may_take(one, state)), None)
+        has_turn = patient if self._passed >= REGISTERS_IN_A_ROW else None
+        for waiter in ([has_turn] if has_turn else []) + [one for one in self._waiters if one is not has_turn]:
+            turn = Turn.NOBODYS if has_turn is None else Turn.OURS if waiter is has_turn else Turn.ANOTHERS
             flying = self._flying() if waiter.urgency is Urgency.BACKLOG else {}
-            waiter.wait = limits.wait(state, self._plan, waiter.methods, waiter.urgency, flying)
+            waiter.wait = limits.wait(state, self._plan, waiter.methods, waiter.urgency, flying, turn)
             if waiter.wait.seconds > 0:
-                kept.append(waiter)
                 continue
             limits.take(state, waiter.urgency, self._plan)
             self._flights.append((waiter.methods, state.at))
+            if waiter.urgency in TAKE_TURNS:
+                self._passed = 0
+            elif waiter.urgency is Urgency.REGISTER and patient:
+                self._passed += 1
             waiter.admitted.set()
-            any_went = True
-        self._waiters = kept
-        return any_went
+            return waiter
+        return None
+
+    def _may_take(self, waiter: _Waiter, state: State) -> bool:
+        """Return whether it is room alone that this waiter lacks at most."""
+        return limits.wait(state, self._plan, waiter.methods, waiter.urgency, {}, Turn.OURS).blame == PORTAL
 
     def _flying(self) -> Mapping[str, int]:
         return Counter(method.lower() for methods, _ in list(self._flights) for method in methods)
@@ -239,5 +263,5 @@ class Budget:
 def _waits(wait: Wait) -> PortalWaits:
     what = f"{wait.method} pauses" if wait.method else "the portal's limits leave no room"
     error = PortalWaits(f"{what} for {wait.seconds:.1f} s")
-    error.blame, error.pause_seconds = wait.blame, wait.seconds
+    error.blame, error.pause_seconds, error.method = wait.blame, wait.seconds, wait.method
     return error

@@ -59,6 +59,11 @@ class Client:
         """Where the portal is, as `https://HOST[:PORT]`: it changes when a renamed portal sends us on."""
         return self._moves.current(self._access.origin)
 
+    @property
+    def half_full(self) -> bool:
+        """Whether half of the requests that we may send at once have been sent: who can wait a moment shares one."""
+        return self._budget.half_full
+
     def settle(self, longest: float) -> None:
         """Before the process ends: let the answer to a token's renewal arrive, within `longest` seconds."""
         self._access.settle(longest)

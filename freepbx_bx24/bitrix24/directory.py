@@ -13,9 +13,9 @@ from itertools import islice
 from typing import Any, Mapping
 
 from ..call import Person
-from ..errors import PortalBroken
+from ..errors import PortalBroken, PortalError
 from . import employees, lists
-from .client import Client
+from .client import Client, Urgency
 from .employees import People
 from .replies import Result, harmless, whole_number
 
@@ -56,7 +56,8 @@ class Directory:
         :raises PortalError: from the client. :raises PortalBroken: the list is empty, partial, no list, or doubted.
         """
         old = self._snapshot
-        rows = (employees.employee(row) for row in lists.rows_of_users(_asking(client, total_seconds)))
+        asking = _Asking(client, total_seconds)
+        rows = (employees.employee(row) for row in lists.rows_of_users(asking.one, asking.many))
         new = employees.people((one for one in rows if one), country, area_code)
         if not new.extensions:
             raise PortalBroken("the portal's list of users names nobody")
@@ -80,7 +81,7 @@ class Directory:
         :raises PortalError: from the client; the old list stays. :raises PortalBroken: it is no list.
         """
         portal = self._snapshot.portal
-        lines = lists.lines(_asking(client, total_seconds))
+        lines = lists.lines(_Asking(client, total_seconds).one)
         self._swap(portal, lines=lines)
         return len(lines)
 
@@ -171,15 +172,22 @@ class Directory:
         return directory
 
 
-def _asking(client: Client, total_seconds: float) -> lists.Ask:
+class _Asking:
     """Every request of the directory goes through here: work that can wait, within one time for all."""
-    ends = time.monotonic() + total_seconds
 
-    def ask(method: str, parameters: Mapping[str, object]) -> Result:
-        left = min(ends - time.monotonic(), _REQUEST_SECONDS)
-        return client.call(method, parameters, total_seconds=left)
+    def __init__(self, client: Client, total_seconds: float) -> None:
+        self._client, self._ends = client, time.monotonic() + total_seconds
 
-    return ask
+    def one(self, method: str, parameters: Mapping[str, object]) -> Result:
+        """Ask one method."""
+        return self._client.call(method, parameters, total_seconds=self._left(), urgency=Urgency.BACKLOG)
+
+    def many(self, commands: Mapping[str, str]) -> Mapping[str, Result | PortalError]:
+        """Ask all commands in one request."""
+        return self._client.batch(commands, total_seconds=self._left(), urgency=Urgency.BACKLOG)
+
+    def _left(self) -> float:
+        return min(self._ends - time.monotonic(), _REQUEST_SECONDS)
 
 
 def _entries(kept: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum
 from types import MappingProxyType
 from typing import Mapping, Sequence
 
@@ -27,6 +28,11 @@ _SHARES: Mapping[Urgency, float] = MappingProxyType(
     {Urgency.REGISTER: 1.0, Urgency.CARD: 0.85, Urgency.FINISH: 0.75, Urgency.ATTACH: 0.6, Urgency.BACKLOG: 0.5}
 )
 BACKLOG_SHARE = 0.5  # of the drain: in the long run a backlog takes at most half of the requests
+
+# Where registers alone use up the drain, nobody else ever finds room below their own mark. So after that many registers
+# that went past a waiting card or finish, the next place is theirs: one request can carry fifty finishes.
+REGISTERS_IN_A_ROW = 8
+TAKE_TURNS = (Urgency.CARD, Urgency.FINISH)
 
 LONGEST_PAUSE = 660.0  # seconds; a minute more than any window or block of the portal's that passes by itself
 LONGEST_BACK_OFF = 60.0
@@ -56,6 +62,14 @@ class Plan:
 PLANS: Mapping[str, Plan] = MappingProxyType(
     {"ordinary": Plan(2.0, 50, 40), "enterprise": Plan(5.0, 250, 200), "self-hosted": Plan(0.0, 0, 0)}
 )
+
+
+class Turn(Enum):
+    """Whose the next place in a full bucket is."""
+
+    NOBODYS = "nobody's"  # the marks decide
+    OURS = "ours"  # we may fill it as far as a register
+    ANOTHERS = "another's"  # one place is kept for another
 
 
 @dataclass
@@ -111,11 +125,31 @@ NONE = Wait(0.0)
 
 
 def unknown(plan: Plan, now: float) -> State:
-    """Return the state of somebody who does not know what was sent a moment ago (first start, reboot, a torn file).
+    """Return the state of somebody who does not know what was sent a moment ago (a torn file, or none to be had).
 
     The bucket may be as full as we ever fill it; then what we add must still be below the portal's limit.
     """
     return State(at=now, level=max(0.0, 2.0 * plan.burst - plan.limit), backlog=plan.mark(Urgency.BACKLOG))
+
+
+def nothing_sent(now: float) -> State:
+    """Return the state of a machine that has sent nothing yet: all of the burst is free."""
+    return State(at=now, level=0.0, backlog=0.0)
+
+
+def since_boot(state: State) -> State:
+    """Return what a state of before the last boot means by the clock that began with it, as of its zero.
+
+    Nothing was sent between; so what was pending then still is, and the seconds since count as drained.
+    """
+    before = state.at
+    for known in state.methods.values():
+        known.resume_at = max(0.0, known.resume_at - before)
+        known.operating = known.operating.as_of_zero(before)
+    state.refused_at = 0.0
+    state.probe_at, state.resume_at = (max(0.0, moment - before) for moment in (state.probe_at, state.resume_at))
+    state.at = 0.0
+    return state
 
 
 def drained(state: State, plan: Plan, now: float) -> State:
@@ -129,24 +163,36 @@ def drained(state: State, plan: Plan, now: float) -> State:
     return state
 
 
-def wait(state: State, plan: Plan, methods: Sequence[str], urgency: Urgency, flying: Mapping[str, int]) -> Wait:
+def wait(
+    state: State,
+    plan: Plan,
+    methods: Sequence[str],
+    urgency: Urgency,
+    flying: Mapping[str, int],
+    turn: Turn = Turn.NOBODYS,
+) -> Wait:
     """Return how long a request has to wait, by the rule that makes it wait longest.
 
     :param state: drained to this moment. :param flying: method -> commands that were sent and are not answered yet.
+    :param turn: who has the next place in the bucket, where registers have had enough of them in a row.
     """
     waits = [Wait((state.probe_at if urgency is Urgency.REGISTER else state.resume_at) - state.at, certain=False)]
     if plan.drain:
-        waits.append(Wait((state.level + 1.0 - plan.mark(urgency)) / plan.drain - _LEAST_ROOM))
+        mark = plan.mark(Urgency.REGISTER if turn is Turn.OURS else urgency)
+        ahead = 1.0 if turn is Turn.ANOTHERS else 0.0
+        # A turn that comes may make it shorter.
+        certain = urgency not in TAKE_TURNS
+        waits.append(Wait((state.level + ahead + 1.0 - mark) / plan.drain - _LEAST_ROOM, certain=certain))
         if urgency is Urgency.BACKLOG:
             own = state.backlog + 1.0 - plan.mark(urgency)
             waits.append(Wait(own / (plan.drain * BACKLOG_SHARE) - _LEAST_ROOM))
-    for name in {name.lower() for name in methods}:
+    for name, wanted in Counter(name.lower() for name in methods).items():
         known = state.methods.get(name)
         if known is None:
             continue
         waits.append(Wait(known.resume_at - state.at, METHOD, True, name))
         if urgency is Urgency.BACKLOG:
-            seconds = operating.wait(known.operating, state.at, flying.get(name, 0))
+            seconds = operating.wait(known.operating, state.at, flying.get(name, 0), wanted)
             waits.append(Wait(seconds, METHOD, False, name))
     longest = max(waits, key=lambda one: one.seconds)
     return longest if longest.seconds > 0 else NONE

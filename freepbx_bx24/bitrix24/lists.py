@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Callable, Iterator, Mapping
-from urllib.parse import urlencode
+from typing import Callable, Iterator, Mapping
 
-from ..errors import PortalBroken
-from .replies import Result, harmless, refusal, whole_number
+from ..errors import PortalBroken, PortalError
+from . import batch
+from .replies import Result, harmless, whole_number
 
 USERS = "user.get"
 LINES = "telephony.externalLine.get"
-BATCH = "batch"
 
 _PAGE = 50  # rows, the portal's own
 _MOST_PEOPLE = 50_000  # a portal whose pages never end must not hold us for ever
@@ -24,13 +22,13 @@ _PAGES_A_BATCH = 20
 # In order of id, so that people who come while the pages are read come at the end. The rows are looked at again, since
 # a portal that does not know a filter ignores it.
 _QUERY = {"SORT": "ID", "ORDER": "ASC", "FILTER": {"ACTIVE": True, "USER_TYPE": "employee"}}
-_QUERY_IN_A_BATCH = {"SORT": "ID", "ORDER": "ASC", "FILTER[ACTIVE]": 1, "FILTER[USER_TYPE]": "employee"}
 _AGAIN = "Nothing to do: the list that is known stays in use, and it is read again by itself."
 
 Ask = Callable[[str, Mapping[str, object]], Result]  # method, parameters
+AskMany = Callable[[Mapping[str, str]], Mapping[str, "Result | PortalError"]]  # key -> command of `batch.command`
 
 
-def rows_of_users(ask: Ask) -> Iterator[object]:
+def rows_of_users(ask: Ask, ask_many: AskMany) -> Iterator[object]:
     """Yield every row of user.get once, unreadable ones too. Only one that comes to its end has told the whole list.
 
     :raises PortalBroken: the list is partial, changes while it is read, repeats itself, or is no list.
@@ -38,7 +36,7 @@ def rows_of_users(ask: Ask) -> Iterator[object]:
     """
     seen: set[int] = set()
     rows, total = 0, None
-    for number, page in enumerate(_pages(ask)):
+    for number, page in enumerate(_pages(ask, ask_many)):
         if number == 0:
             total = page.total
         elif total is not None and page.total is not None and page.total != total:
@@ -80,14 +78,14 @@ def line_number(value: object) -> str:
     return number if len(number) <= LONGEST_LINE and number.isprintable() else ""
 
 
-def _pages(ask: Ask) -> Iterator[Result]:
+def _pages(ask: Ask, ask_many: AskMany) -> Iterator[Result]:
     page = _checked(ask(USERS, {**_QUERY, "start": 0}))
     total = page.total or 0
     if total > _MOST_PEOPLE:
         raise PortalBroken(f"the portal's list of users names {total} people, which is more than any portal has")
     yield page
     if total > _PAGE * _FEW_PAGES:
-        yield from _pages_in_batches(ask, range(_PAGE, total, _PAGE))
+        yield from _pages_in_batches(ask_many, range(_PAGE, total, _PAGE))
         return
     start = 0
     while page.next is not None:
@@ -100,23 +98,14 @@ def _pages(ask: Ask) -> Iterator[Result]:
         yield page
 
 
-def _pages_in_batches(ask: Ask, starts: range) -> Iterator[Result]:
+def _pages_in_batches(ask_many: AskMany, starts: range) -> Iterator[Result]:
     for first in range(0, len(starts), _PAGES_A_BATCH):
         some = starts[first : first + _PAGES_A_BATCH]
-        commands = {f"p{start}": f"{USERS}?{urlencode({**_QUERY_IN_A_BATCH, 'start': start})}" for start in some}
-        answer = ask(BATCH, {"halt": 1, "cmd": commands}).result
-        for error in _part(answer, "result_error").values():
-            code = error.get("error") if isinstance(error, dict) else None
-            raise refusal(code if isinstance(code, str) and re.fullmatch(r"\w{1,60}", code) else "", "in a batch", 200)
-        results, totals = _part(answer, "result"), _part(answer, "result_total")
-        for name in commands:
-            yield _checked(Result(results.get(name), total=whole_number(totals.get(name))))
-
-
-def _part(answer: object, name: str) -> Mapping[str, Any]:
-    """Return one of a batch's maps by command; empty ones come as an empty list."""
-    part = answer.get(name) if isinstance(answer, dict) else None
-    return part if isinstance(part, dict) else {}
+        answers = ask_many({f"p{start}": batch.command(USERS, {**_QUERY, "start": start}) for start in some})
+        for answer in answers.values():
+            if isinstance(answer, PortalError):
+                raise answer
+            yield _checked(answer)
 
 
 def _checked(page: Result) -> Result:

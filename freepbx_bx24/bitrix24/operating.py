@@ -44,6 +44,11 @@ class Operating:
         """Return the seconds that are used up."""
         return sum(self.used.values())
 
+    def as_of_zero(self, moment: float) -> Operating:
+        """Return the same for a clock that began anew after `moment`: what is used counts as of its first minute."""
+        used = {0: self.total} if self.used else {}
+        return Operating(used, max(0.0, self.reset_at - moment), self.command, self.warned)
+
 
 def leaves_at(minute: int) -> float:
     """Return when a minute's seconds have left the window for sure, wherever in it they were used."""
@@ -79,22 +84,23 @@ def heard(known: Operating, now: float, time: Mapping[str, object]) -> bool:
     return near
 
 
-def wait(known: Operating, now: float, flying: int) -> float:
+def wait(known: Operating, now: float, flying: int, wanted: int) -> float:
     """Return the seconds until a backlog may use the method: half of the limit is kept for the calls of now.
 
     :param flying: commands of the method that are under way, whose seconds no reply has told yet.
+    :param wanted: commands of it that are to go now. More than would ever fit go where nothing else counts.
     """
     _forget(known, now)
-    left = known.total + flying * known.command
+    left = known.total + (flying + wanted) * known.command
     until = now
     for minute in sorted(known.used):
-        if left < BACKLOG_UP_TO:
+        if left <= BACKLOG_UP_TO:
             break
         left -= known.used[minute]
         until = leaves_at(minute)
-    if left < BACKLOG_UP_TO:
+    if left <= BACKLOG_UP_TO or not flying:
         return until - now
-    return max(until - now, 1.0)  # what is under way alone is too much: look again when some of it was answered
+    return max(until - now, 1.0)  # look again when some of what is under way was answered
 
 
 def _forget(known: Operating, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from pathlib import Path
@@ -33,6 +34,7 @@ class SharedState:
         self._unshared = 0.0  # level of what was sent while the file could not be had
         self._away_until = 0.0
         self._complained = False
+        self._shared = False  # our own state has been the file's
 
     def change(self, change: Callable[[State], bool]) -> None:
         """Run a change on the state of this moment.
@@ -69,7 +71,11 @@ class SharedState:
             return -1
 
     def _read(self, descriptor: int, now: float) -> State | None:
-        """Return what the file says; None where there is no file. One that can't be understood says nothing."""
+        """Return what the file says; None where it can't be had.
+
+        An empty one was just made: nobody of ours has sent anything, unless it was there before, and we know what it
+        said. One that can't be understood says nothing.
+        """
         if descriptor < 0:
             return None
         try:
@@ -77,6 +83,9 @@ class SharedState:
         except OSError as error:
             self._lost(error)
             return None
+        if not text:
+            return copy.deepcopy(self.own) if self._shared else limits.nothing_sent(now)
+        self._shared = True
         found = from_text(text, self._plan, now)
         return limits.drained(found, self._plan, now) if found else limits.unknown(self._plan, now)
 
@@ -86,6 +95,7 @@ class SharedState:
         except OSError as error:
             self._lost(error)
             return False
+        self._shared = True
         if self._complained:
             self._complained = False
             LOG.info("the request budget is shared with other processes again")

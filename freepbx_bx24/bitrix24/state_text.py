@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .limits import LONGEST_NAME, LONGEST_PAUSE, MOST_METHODS, Method, Plan, State
+from .limits import LONGEST_NAME, LONGEST_PAUSE, MOST_METHODS, Method, Plan, State, since_boot
 from .operating import Operating
 
 _VERSION = 1
 _MOST_MINUTES = 16
 _MOST_SECONDS = 1e5
+_LONGEST_UPTIME = 1e10  # seconds
 
 
 def to_text(state: State) -> str:
@@ -30,27 +31,31 @@ def to_text(state: State) -> str:
 
 
 def from_text(text: str, plan: Plan, now: float) -> State | None:
-    """Return the state that a text tells; None for one that is torn, foreign, hostile or of before the last reboot.
+    """Return the state that a text tells; None for one that is torn, foreign or hostile.
 
-    Only what stands before the first line end counts: a shorter text may have been written over a longer one.
+    Only what stands before the first line end counts: a shorter text may have been written over a longer one. One of a
+    later moment than now is of before the last reboot, and becomes the state as it was then.
     """
     try:
         values = json.loads(text.partition("\n")[0])
         if not isinstance(values, list) or len(values) != 9 or values[0] != _VERSION:
             return None
         _, at, level, backlog, refusals, refused_at, probe_at, resume_at, methods = values
-        # What was written before a reboot can have times that are yet to come by the clock of now.
-        latest = now + LONGEST_PAUSE
-        return State(
-            at=_number(at, now + 1.0),
+        at = _number(at, _LONGEST_UPTIME)
+        earlier_boot = at > now + 1.0
+        moment = max(now, at)
+        latest = moment + LONGEST_PAUSE
+        state = State(
+            at=at,
             level=min(_number(level, 1e6), float(plan.burst)),
             backlog=min(_number(backlog, 1e6), float(plan.burst)),
             refusals=int(_number(refusals, 10.0)),
-            refused_at=_number(refused_at, now + 1.0),
+            refused_at=_number(refused_at, moment + 1.0),
             probe_at=_number(probe_at, latest),
             resume_at=_number(resume_at, latest),
-            methods=_methods(methods, now, latest),
+            methods=_methods(methods, moment, latest),
         )
+        return since_boot(state) if earlier_boot else state
     except (ValueError, TypeError, RecursionError):
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from typing import Any, Iterator, Sequence
 
@@ -47,18 +48,21 @@ _NOTHING_BEFORE = "SELECT id FROM deliveries WHERE 0"
 _BEFORE = {0: _REGISTER_BEFORE, 1: _REGISTER_BEFORE, 2: _CARD_BEFORE, 3: _FINISH_BEFORE, 4: _NOTHING_BEFORE}
 
 _READY = "deliveries AS wanted WHERE state = 'due' AND reachable = 1 AND rank = ?"
-_PAST, _TOO_FAR = "due <= ?", "due > ?"
+_PAST, _TOO_FAR = "due <= ? AND due >= ?", "due > ?"
 
 
-def deliverable(database: sqlite3.Connection, now: float, most: int, kinds: Sequence[str] = KINDS) -> list[Delivery]:
+def deliverable(
+    database: sqlite3.Connection, now: float, most: int, kinds: Sequence[str] = KINDS, since: float = -math.inf
+) -> list[Delivery]:
     """What may be delivered at `now` (wall clock seconds), the most urgent first, `most` at most.
 
+    :param since: what fell due before that is left out, unless it holds something newer up.
     :raises sqlite3.Error: where the file can't be read.
     """
     found: list[Delivery] = []
     calls: set[str] = set()
     numbers: set[str] = set()
-    for row in _ready_rows(database, now, kinds):
+    for row in _ready_rows(database, now, kinds, since):
         if len(found) >= most:
             break
         item, before = Delivery(*row[:-2]), row[-2]
@@ -103,14 +107,16 @@ def not_too_far(kind: str, due: float, now: float) -> float:
     return min(due, now + LONGEST_BACK_OFF[kind])
 
 
-def _ready_rows(database: sqlite3.Connection, now: float, kinds: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+def _ready_rows(
+    database: sqlite3.Connection, now: float, kinds: Sequence[str], since: float
+) -> Iterator[tuple[Any, ...]]:
     """Rows that are due and reachable by urgency, each with the id of what holds it up and its client number."""
     for rank, of_rank in _RANKS.items():
         if not set(of_rank) & set(kinds):
             continue
-        for condition, limit in ((_PAST, now), (_TOO_FAR, now + LONGEST_BACK_OFF[of_rank[0]])):
+        for condition, limits in ((_PAST, (now, since)), (_TOO_FAR, (now + LONGEST_BACK_OFF[of_rank[0]],))):
             query = f"SELECT {_WANTED}, ({_BEFORE[rank]}), number FROM {_READY} AND {condition} ORDER BY due, id"
-            yield from database.execute(query, (rank, limit))
+            yield from database.execute(query, (rank, *limits))
 
 
 def _is_due(item: Delivery, now: float) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from pathlib import Path
-from typing import Iterator, Sequence, Tuple, Union
+from typing import Callable, Iterator, Sequence, Tuple, Union
 
 from ..call import Outcome, Registration
 from ..errors import JournalError
@@ -96,6 +97,14 @@ class Journal:
             self._file.change(lambda journal: people.park_all(journal, uniqueid, why))
             return None
 
+    def as_one(self, steps: Sequence[Callable[[Journal], object]]) -> None:
+        """Have several steps, each of them made of this object's methods, as one: the disk is waited for once.
+
+        All of it is done or nothing. A file that is found damaged is replaced, and all steps are made again in the
+        new one.
+        """
+        self._file.change(lambda _: [step(self) for step in steps])
+
     # -- deliveries --------------------------------------------------------------------------------------------
 
     def owe(self, uniqueid: str, kind: str, payload: str, due: float) -> int | None:
@@ -108,12 +117,16 @@ class Journal:
         """
         return self._file.change(lambda journal: keeping.owe(journal, uniqueid, kind, payload, due))
 
-    def deliverable(self, now: float, most: int, kinds: Sequence[str] = KINDS) -> list[Delivery]:
+    def deliverable(
+        self, now: float, most: int, kinds: Sequence[str] = KINDS, since: float = -math.inf
+    ) -> list[Delivery]:
         """What may be delivered now, `most` at most: the most urgent first, each call's and number's own order kept.
 
         No two registers of one client number and no two items of one call, but for cards that follow each other.
+
+        :param since: only what has been due since then, together with what holds it up.
         """
-        return self._file.ask(lambda journal: order.deliverable(journal, now, most, kinds))
+        return self._file.ask(lambda journal: order.deliverable(journal, now, most, kinds, since))
 
     def resume(self, now: float) -> None:
         """At the start of a run: a register that was under way when the last one ended is due, nobody is at it."""

@@ -25,6 +25,7 @@ class WholeFile:
         self.path = path
         self.replaced = False
         self._replace_from = 0.0
+        self._within = False  # a change is under way: what it asks and changes by itself is part of it
         damaged.complete(path)
         try:
             self.database = database.connect(path)
@@ -47,13 +48,22 @@ class WholeFile:
         return self._have(database.ask, step)
 
     def change(self, step: Step[Answer]) -> Answer:
-        """Have a step write, all of it or nothing.
+        """Have a step write, all of it or nothing, also where it makes changes of its own through this object.
 
         :raises JournalError: where it can't.
         """
         return self._have(database.change, step)
 
     def _have(self, way: Callable[[sqlite3.Connection, Step[Answer]], Answer], step: Step[Answer]) -> Answer:
+        if self._within:
+            return step(self.database)
+        self._within = way is database.change
+        try:
+            return self._have_alone(way, step)
+        finally:
+            self._within = False
+
+    def _have_alone(self, way: Callable[[sqlite3.Connection, Step[Answer]], Answer], step: Step[Answer]) -> Answer:
         try:
             return way(self.database, step)
         except database.UNREADABLE as error:

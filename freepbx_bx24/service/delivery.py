@@ -25,6 +25,7 @@ from ..errors import (
 from ..journal.records import FINISH, HIDE, REGISTER, SHOW, Delivery, Entry
 from ..journal.store import Journal
 from . import intake, orphans
+from .agenda import LOOK_SECONDS, Agenda
 from .doubts import Doubts
 from .errands import Circumstances, Errand, Nothing, errand_for
 from .late_cards import shown
@@ -35,10 +36,11 @@ from .settlement import LONGEST_SECONDS, Settlement, back_off
 
 LOG = logging.getLogger("bx24.delivery")
 
-FRESH_SECONDS = 60.0  # an item that fell due since then is news, not backlog
-BACKLOG_WAIT_SECONDS = 1.0  # a backlog that must wait longer for the portal's limits leaves the turn to what is new
+WAIT_SECONDS = 1.0  # for the portal's limits, before it is looked whether something more urgent is due now
+GATHER_SECONDS = 0.5  # where requests are scarce, calls that end within so long share one
+# A batch is to be answered in so long: cards, and a live register of a client who is in it, have to wait for it.
+ANSWERED_IN_SECONDS = 8.0
 LOGIN_SECONDS = 5.0  # between two looks whether somebody has logged in: they cost nothing
-LOOK_SECONDS = 5.0  # how often the intake folder is looked at
 PRUNE_SECONDS = 600.0
 STAMP_SECONDS = 60.0
 START_SECONDS = 0.25
@@ -55,6 +57,7 @@ class DeliveryThread(threading.Thread):
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(name="delivery", daemon=True)
         self.runtime = runtime
+        self.agenda = Agenda(runtime)
         self.settlement = Settlement(runtime)
         self.doubts = Doubts(runtime)
         self.set_back = SetBack(runtime)
@@ -63,12 +66,12 @@ class DeliveryThread(threading.Thread):
         self.most = batch.MOST  # items in the next request
         self.said = ""
         self.suspect: Delivery | None = None  # the item that was alone when the portal failed last
-        self.pruned = self.stamped = time.monotonic()
+        self.pruned = self.stamped = runtime.clock.monotonic()
 
     def run(self) -> None:
         """Deliver until the service stops."""
         # A script that found no service has written its note by then.
-        self.runtime.stopping.wait(START_SECONDS)
+        self.runtime.clock.wait(self.runtime.stopping, START_SECONDS)
         while not self.runtime.stopping.is_set():
             self.runtime.beats.beat("delivery")
             try:
@@ -80,7 +83,7 @@ class DeliveryThread(threading.Thread):
                     return
                 LOG.exception("a delivery failed in an unforeseen way")
                 pause = LOOK_SECONDS
-            if pause > 0 and self.runtime.wake.wait(pause):
+            if pause > 0 and self.runtime.clock.wait(self.runtime.wake, pause):
                 self.runtime.wake.clear()
 
     def step(self) -> float:
@@ -90,21 +93,47 @@ class DeliveryThread(threading.Thread):
         orphans.look_after(runtime)
         self.keep_up()
         self.set_back.look()
-        now = time.time()
-        items = runtime.write(lambda journal: journal.deliverable(now, batch.MOST)).result()
+        items, new = self.due()
         if not items:
-            earliest = runtime.write(lambda journal: journal.earliest_due(now)).result()
-            return LOOK_SECONDS if earliest is None else min(max(earliest - now, 0.05), LOOK_SECONDS)
+            return self.agenda.next_look()
         alone = intake.at_work(runtime)
-        errands = self.prepare([item for item in items if item.uniqueid not in alone], now)
+        errands = self.prepare([item for item in items if item.uniqueid not in alone])
+        began = runtime.clock.monotonic()
+        try:
+            pause = self.take_turns(errands, new)
+        except PortalWaits as waits:
+            if waits.blame == METHOD:
+                self.agenda.pause(errands, new, waits)
+                return 0.0
+            # Most of it was waited for already, unless it was clear at once that it is more than that.
+            return max(min(waits.pause_seconds, WAIT_SECONDS) - (runtime.clock.monotonic() - began), 0.0)
+        return pause if errands or not alone else BUSY_SECONDS
+
+    def due(self) -> tuple[list[Delivery], bool]:
+        """What may go next, and whether it is new; where requests are scarce, after those who end in a moment."""
+        items, new = self.agenda.due()
+        scarce = new and len(items) < batch.MOST and self.runtime.client.half_full
+        if scarce and all(item.kind == FINISH for item in items):  # nobody waits for any of them
+            self.runtime.clock.wait(self.runtime.stopping, GATHER_SECONDS)
+            return self.agenda.due()
+        return items, new
+
+    def take_turns(self, errands: list[Errand], new: bool) -> float:
+        """Send one request with what may go beside the live registers; returns the seconds until the next step.
+
+        :raises PortalWaits: the portal's limits leave no room for it now.
+        """
+        runtime = self.runtime
         try:
             errands = self.doubts.settled(errands)
+        except PortalWaits:
+            raise
         except PortalError as error:
-            runtime.stopping.wait(self.portal_failed(errands, error))
+            runtime.clock.wait(runtime.stopping, self.portal_failed(errands, error))
             return 0.0
         if not errands:
-            return BUSY_SECONDS if alone else 0.0
-        chosen, urgency = self.choose(errands, now)
+            return 0.0
+        chosen, urgency = self.choose(errands, new)
         turns = {one.item.id: turn_of(one.entry.registration) for one in chosen if one.item.kind == REGISTER}
         mine = {turn for turn in turns.values() if runtime.turns.take(turn)}
         try:
@@ -117,18 +146,19 @@ class DeliveryThread(threading.Thread):
             for turn in mine:
                 runtime.turns.leave(turn)
         if pause:
-            runtime.stopping.wait(pause)  # everything waits, whatever wakes us: one probe at a time
+            runtime.clock.wait(runtime.stopping, pause)  # everything waits, whatever wakes us: one probe at a time
         return 0.0
 
     def deliver(self, chosen: Sequence[Errand], urgency: Urgency) -> float:
-        """Send one request, and write down what becomes of each errand; returns how long all has to wait for it."""
+        """Send one request, and write down what becomes of each errand; returns how long all has to wait for it.
+
+        :raises PortalWaits: nothing was sent, for the portal's limits.
+        """
         began = time.monotonic()
         try:
             answers = self.send(chosen, urgency)
-        except PortalWaits as waits:
-            if waits.blame == METHOD:
-                self.settlement.put_off(chosen, waits)
-            return 0.0
+        except PortalWaits:
+            raise
         except PortalError as error:
             if len(chosen) > 1 or error.blame == PORTAL:
                 return self.portal_failed(chosen, error)
@@ -139,9 +169,13 @@ class DeliveryThread(threading.Thread):
         self.portal_answered(chosen, time.monotonic() - began)
         return 0.0
 
-    def prepare(self, items: Sequence[Delivery], now: float) -> list[Errand]:
+    def prepare(self, items: Sequence[Delivery]) -> list[Errand]:
         """What is asked for each item; those for which nothing needs to be asked any more are struck off."""
-        runtime, errands = self.runtime, []
+        with self.settlement.as_one():
+            return self._prepared(items)
+
+    def _prepared(self, items: Sequence[Delivery]) -> list[Errand]:
+        runtime, errands, now = self.runtime, [], self.runtime.clock.now()
         calls = {item.uniqueid for item in items}
         ending = {item.uniqueid for item in items if item.kind == FINISH}
 
@@ -174,16 +208,15 @@ class DeliveryThread(threading.Thread):
                 errands.append(errand)
         return errands
 
-    def choose(self, errands: Sequence[Errand], now: float) -> tuple[list[Errand], Urgency]:
-        """The errands of the next request and its urgency: what is new goes before and apart from a backlog.
+    def choose(self, errands: Sequence[Errand], new: bool) -> tuple[list[Errand], Urgency]:
+        """The errands of the next request and its urgency.
 
         While callers do not wait for the portal, a single item finds out whether it is back.
         """
-        fresh = [one for one in errands if one.item.attempts == 0 and now - one.item.due < FRESH_SECONDS]
-        chosen = fresh or list(errands)
-        urgency = URGENCY[chosen[0].item.kind] if fresh else Urgency.BACKLOG
-        chosen = chosen[: 1 if self.runtime.breaker.open else self.most]
-        fit, commands = self.sizer.fits([method for one in chosen for method, _ in one.commands]), 0
+        urgency = URGENCY[errands[0].item.kind] if new else Urgency.BACKLOG
+        chosen = list(errands[: 1 if self.runtime.breaker.open else self.most])
+        methods, commands = [method for one in chosen for method, _ in one.commands], 0
+        fit = self.sizer.fits(methods, ANSWERED_IN_SECONDS)
         for taken, one in enumerate(chosen):
             commands += len(one.commands)
             if taken and commands > fit:
@@ -196,7 +229,7 @@ class DeliveryThread(threading.Thread):
         :raises PortalError: where the request as a whole fails.
         """
         runtime = self.runtime
-        client, waits = runtime.client, BACKLOG_WAIT_SECONDS if urgency is Urgency.BACKLOG else None
+        client, waits = runtime.client, WAIT_SECONDS
         if len(chosen) == 1 and not chosen[0].before:
             (one,) = chosen
             seconds = runtime.request_seconds
@@ -256,12 +289,12 @@ class DeliveryThread(threading.Thread):
 
     def keep_up(self) -> None:
         """Note every minute that the journal is in use; forget old calls, in small steps."""
-        now = time.monotonic()
+        now = self.runtime.clock.monotonic()
         if now - self.stamped >= STAMP_SECONDS:
             self.stamped = now
             self.runtime.write(lambda journal: journal.stamp())
         if now - self.pruned < PRUNE_SECONDS:
             return
         self.pruned = now
-        before = time.time() - self.runtime.settings.journal_days * 86400
+        before = self.runtime.clock.now() - self.runtime.settings.journal_days * 86400
         self.runtime.write(lambda journal: journal.prune(before))

@@ -7,7 +7,7 @@ from typing import Sequence
 
 from ..bitrix24 import statistic
 from ..bitrix24.client import Urgency
-from ..errors import PORTAL, PortalError
+from ..errors import AGAIN, PORTAL, PortalError
 from ..journal.records import FINISH, REGISTER, Registered
 from ..journal.store import Journal
 from .errands import Errand
@@ -55,7 +55,7 @@ class Doubts:
             )
             told = statistic.known_calls(reply.result, doubtful)
         except PortalError as error:
-            if error.blame == PORTAL:
+            if error.blame == PORTAL or error.remedy == AGAIN:
                 raise
             LOG.warning("older calls can't be looked up, and may be told a second time: %s", error)
             told = {}

@@ -45,6 +45,11 @@ def rebuilt_registration(rules: Rules, frame: frames.Frame) -> Registration | Sk
     return replace(decision, show=False) if isinstance(decision, Registration) else decision
 
 
+def since(frame: frames.Frame) -> float:
+    """From when on it is owed what a frame tells: since its script began, however much later it is taken in."""
+    return min(frame.started, time.time())
+
+
 def handle(runtime: Runtime, frame: frames.Frame) -> None:
     """Write a call's end down; the delivery tells the portal.
 
@@ -64,17 +69,17 @@ def handle(runtime: Runtime, frame: frames.Frame) -> None:
     LOG.info("%s: %s, %d s", uniqueid, outcome.status_code, outcome.talk_seconds)
     known, legs = entry, runtime.presence.end(uniqueid)
     try:
-        runtime.write(lambda journal: _write(journal, known, outcome, legs)).result()
+        runtime.write(lambda journal: _write(journal, known, outcome, legs, since(frame))).result()
     except JournalError:  # the disk refuses: tell the portal now, in the background
         runtime.in_background(_register_and_finish, runtime, entry, outcome)
     runtime.wake.set()
 
 
-def _write(journal: Journal, entry: Entry, outcome: Outcome, legs: str) -> None:
+def _write(journal: Journal, entry: Entry, outcome: Outcome, legs: str, due: float) -> None:
     """Write down the end of a call, and its beginning where the journal does not have that."""
-    if journal.begin(entry.registration, time.time()) and entry.registered:
+    if journal.begin(entry.registration, due) and entry.registered:
         journal.registered(entry.uniqueid, entry.registered)
-    journal.ended(outcome, time.time())
+    journal.ended(outcome, due)
     if legs:
         journal.keep_legs(entry.uniqueid, legs)
 

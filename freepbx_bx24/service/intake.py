@@ -123,7 +123,7 @@ def _read_frame(runtime: Runtime, data: bytes) -> None:
     decision = decide_registration(runtime.settings.rules, frames.beginning(frame))
     if isinstance(decision, Registration):
         taken = decision
-        if runtime.write(lambda journal: journal.begin(taken, time.time())).result():
+        if runtime.write(lambda journal: journal.begin(taken, finish.since(frame))).result():
             LOG.info("%s: taken in", frame.uniqueid)
     else:
         LOG.info("%s: left out: %s", frame.uniqueid, decision.why)
@@ -135,13 +135,15 @@ def _read_result(runtime: Runtime, data: bytes) -> None:
     registered = records.registered_from_text(result["registered"]) if result.get("registered") else None
     outcome = records.outcome_from_text(result["outcome"]) if result.get("outcome") else None
 
+    due = min(registration.started.timestamp(), time.time())  # a backlog where it is old
+
     def take(journal: Journal) -> None:
-        journal.begin(registration, time.time())
+        journal.begin(registration, due)
         entry = journal.entry(registration.uniqueid)
         if registered and entry and entry.registered is None:
             journal.registered(registration.uniqueid, registered)
         if outcome:
-            journal.ended(outcome, time.time())
+            journal.ended(outcome, due)
             if result.get("finished"):
                 journal.finished(registration.uniqueid)
 

@@ -16,6 +16,7 @@ from ..journal.store import Journal
 from ..settings import Settings
 from . import directory_file
 from .breaker import Breaker
+from .clock import Clock
 from .presence import Presence
 from .surroundings import time_scale
 from .turns import Turns
@@ -37,10 +38,18 @@ def request_seconds() -> float:
 class Runtime:
     """Shared by all threads of the service; whatever needs the journal goes through its one thread."""
 
-    def __init__(self, settings: Settings, state: Path, journal: Journal, last_alive: float = 0.0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        state: Path,
+        journal: Journal,
+        last_alive: float = 0.0,
+        clock: Clock | None = None,
+    ) -> None:
         """:param last_alive: until when a former service is known to have run (wall clock seconds; 0.0: unknown)."""
         self.state = state
         self.last_alive = last_alive
+        self.clock = clock or Clock()
         self.scale = time_scale()
         self.request_seconds = request_seconds()
         self.breaker = Breaker()

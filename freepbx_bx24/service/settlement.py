@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import random
-import time
-from typing import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Callable, Iterator, Mapping, Sequence
 
 from ..bitrix24 import statistic, telephony
 from ..bitrix24.client import Result, Urgency
-from ..errors import METHOD, PORTAL, PortalBroken, PortalError, PortalRefused
+from ..errors import AGAIN, METHOD, PORTAL, PortalBroken, PortalError, PortalRefused, PortalWaits
 from ..journal.records import FINISH, HIDE, PARKED, REGISTER, SHOW, Delivery, Registered
+from ..journal.store import Journal
 from .errands import CARDS, Errand, Fate, fate
 from .late_cards import owe_late_card
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.delivery")
+Step = Callable[[Journal], object]
 
 FIRST_SECONDS = 2.0
 LONGEST_SECONDS = 60.0  # between two probes of a portal that is down
@@ -35,6 +38,31 @@ class Settlement:
         self.runtime = runtime
         self.earlier = runtime.write(lambda journal: journal.last_id()).result()
         self.persons: dict[int, int] = {}
+        self._gathered: list[Step] | None = None
+
+    @contextmanager
+    def as_one(self) -> Iterator[None]:
+        """What is written down within the block is one change of the journal, at its end: one sync, not fifty."""
+        self._gathered = []
+        try:
+            yield
+        finally:
+            try:
+                self._write_gathered()
+            finally:
+                self._gathered = None
+
+    def write(self, step: Step) -> None:
+        """Write down now, or with all others of the block."""
+        if self._gathered is None:
+            self.runtime.write(step).result()
+        else:
+            self._gathered.append(step)
+
+    def _write_gathered(self) -> None:
+        steps, self._gathered = self._gathered or [], []
+        if steps:
+            self.runtime.write(lambda journal: journal.as_one(steps)).result()
 
     def settle(
         self, errands: Sequence[Errand], answers: Mapping[int, Result | PortalError]
@@ -44,12 +72,18 @@ class Settlement:
         Returns the errands that have to wait together with everything else, and for which error; none and None where
         the portal works.
         """
+        with self.as_one():
+            return self._settle(errands, answers)
+
+    def _settle(
+        self, errands: Sequence[Errand], answers: Mapping[int, Result | PortalError]
+    ) -> tuple[list[Errand], PortalError | None]:
         unsure, waiting, trouble = [], [], None
         for errand in errands:
             answer, item = answers[errand.item.id], errand.item
             if isinstance(answer, Result):
                 try:
-                    DELIVERED[item.kind](self.runtime, errand, answer)
+                    self.write(DELIVERED[item.kind](self.runtime, errand, answer))
                     self.persons.pop(item.id, None)
                     continue
                 except PortalBroken as broken:  # an answer to this item, and one that can't be used
@@ -71,6 +105,7 @@ class Settlement:
             else:
                 self.put_off([errand], answer)
         if unsure:
+            self._write_gathered()  # what is known, before anything else is asked
             failed = self.look_up(unsure)
             if failed is not None:
                 waiting, trouble = waiting + unsure, failed
@@ -92,6 +127,9 @@ class Settlement:
             )
             known = statistic.finished_calls(answer.result, call_ids)
         except PortalError as error:
+            if isinstance(error, PortalWaits) or (error.blame == METHOD and error.remedy == AGAIN):
+                self.put_off(errands, error)
+                return None
             if error.blame == PORTAL:
                 return error
             # Without the right to see statistics: what may have been sent before has most likely arrived.
@@ -103,7 +141,7 @@ class Settlement:
             }
         for call_id, errand in call_ids.items():
             if call_id in known:
-                _finish(runtime, errand.item.uniqueid)
+                self.write(_finish(errand.item.uniqueid))
             else:
                 self.lost(errand.item.uniqueid)
         return None
@@ -111,39 +149,37 @@ class Settlement:
     def lost(self, uniqueid: str) -> None:
         """The portal has neither the call nor its end: it is registered anew, with its own beginning, then finished."""
         LOG.warning("%s: the portal lost this call: it is registered anew", uniqueid)
-        due = (
-            time.time() + LONGEST_SECONDS * self.runtime.scale
-        )  # not at once: a portal that forgets all would be flooded
-        self.runtime.write(lambda journal: journal.unregistered(uniqueid, due)).result()
+        # Not at once: a portal that forgets all would be flooded.
+        due = self.runtime.clock.now() + LONGEST_SECONDS * self.runtime.scale
+        self.write(lambda journal: journal.unregistered(uniqueid, due))
 
     def refused(self, item: Delivery, error: PortalError, *, at_once: bool = False) -> None:
         """The portal refuses this very item: it has a back-off of its own, and in the end waits for a human."""
         LOG.warning("%s: %s not delivered: %s", item.uniqueid, item.kind, error)
         if at_once or item.refusals + 1 >= TRIES:
-            self.runtime.write(lambda journal: journal.park(item.id, error.message)).result()
+            self.write(lambda journal: journal.park(item.id, error.message))
             LOG.error("%s: %s is %s for you to look at: %s %s", item.uniqueid, item.kind, PARKED, error, error.hint)
             return
-        due = time.time() + back_off(item.refusals, LONGEST_ITEM_SECONDS) * self.runtime.scale
-        self.runtime.write(lambda journal: journal.postpone(item.id, due, error.message, refused=True)).result()
+        due = self.runtime.clock.now() + back_off(item.refusals, LONGEST_ITEM_SECONDS) * self.runtime.scale
+        self.write(lambda journal: journal.postpone(item.id, due, error.message, refused=True))
 
     def put_off(self, errands: Sequence[Errand], error: PortalError, seconds: float = 0.0) -> None:
         """Nobody's fault: the items wait so long, or as long as the error asks for."""
         pause = seconds or max(error.pause_seconds, FIRST_SECONDS) * self.runtime.scale
-        due = time.time() + pause
+        due = self.runtime.clock.now() + pause
         if error.blame == METHOD:
             methods = " and ".join(sorted({errand.method for errand in errands}))
             LOG.info("%s has to wait: %s", methods, error)
-        self.runtime.write(
-            lambda journal: [journal.postpone(one.item.id, due, error.message) for one in errands]
-        ).result()
+        ids = [errand.item.id for errand in errands]
+        self.write(lambda journal: journal.as_one([partial(_postpone, one, due, error.message) for one in ids]))
 
     def strike_off(self, item: Delivery, why: str) -> None:
         """Nothing needs to be said for this item any more; what can't be, of a register or finish, is for a human."""
         LOG.info("%s: %s is not sent: %s", item.uniqueid, item.kind, why)
         if item.kind in CARDS:
-            self.runtime.write(lambda journal: journal.drop(item.id)).result()
+            self.write(lambda journal: journal.drop(item.id))
         else:
-            self.runtime.write(lambda journal: journal.park(item.id, why)).result()
+            self.write(lambda journal: journal.park(item.id, why))
 
 
 def back_off(failures: int, longest: float) -> float:
@@ -151,7 +187,11 @@ def back_off(failures: int, longest: float) -> float:
     return min(FIRST_SECONDS * 2.0 ** min(failures, 12), longest) * random.uniform(0.75, 1.25)
 
 
-def _registered(runtime: Runtime, errand: Errand, answer: Result) -> None:
+def _postpone(delivery_id: int, due: float, why: str, journal: Journal) -> None:
+    journal.postpone(delivery_id, due, why)
+
+
+def _registered(runtime: Runtime, errand: Errand, answer: Result) -> Step:
     said = telephony.parse_registered(answer.result)
     uniqueid = errand.item.uniqueid
     if said.lead_error:
@@ -159,28 +199,29 @@ def _registered(runtime: Runtime, errand: Errand, answer: Result) -> None:
     registered = Registered(said.call_id, errand.user_id, said.entity, said.created_lead or 0)
     LOG.info("%s: registered late as %s", uniqueid, registered.call_id)
     origin = runtime.client.origin
-    runtime.write(lambda journal: journal.registered(uniqueid, registered, origin)).result()
     owe_late_card(runtime, errand.entry)
+    return lambda journal: journal.registered(uniqueid, registered, origin)
 
 
-def _finished(runtime: Runtime, errand: Errand, answer: Result) -> None:
+def _finished(runtime: Runtime, errand: Errand, answer: Result) -> Step:
     problem = telephony.parse_finished(answer.result).problem
     if problem:  # such as: no CRM record, so no activity; the call is finished all the same
         LOG.info("%s: finished, but: %s", errand.item.uniqueid, problem)
-    _finish(runtime, errand.item.uniqueid)
+    return _finish(errand.item.uniqueid)
 
 
-def _finish(runtime: Runtime, uniqueid: str) -> None:
-    runtime.write(lambda journal: journal.finished(uniqueid)).result()
+def _finish(uniqueid: str) -> Step:
     LOG.info("%s: finished", uniqueid)
+    return lambda journal: journal.finished(uniqueid)
 
 
-def _card(runtime: Runtime, errand: Errand, answer: Result) -> None:
+def _card(runtime: Runtime, errand: Errand, answer: Result) -> Step:
     """True, or false where the portal does not know the call any more: then there is no card either."""
-    runtime.write(lambda journal: journal.done(errand.item.id)).result()
+    return lambda journal: journal.done(errand.item.id)
 
 
-DELIVERED: Mapping[str, Callable[[Runtime, Errand, Result], None]] = {
+# What the journal is to keep of an answer, by the kind of item.
+DELIVERED: Mapping[str, Callable[[Runtime, Errand, Result], Step]] = {
     REGISTER: _registered,
     FINISH: _finished,
     SHOW: _card,

@@ -10,12 +10,13 @@ import threading
 import time
 from datetime import datetime, timezone
 from types import SimpleNamespace
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freepbx_bx24.bitrix24.client import Result, webhook_client
+from freepbx_bx24.bitrix24.client import Result, Urgency, webhook_client
 from freepbx_bx24.bitrix24.directory import LONGEST_TEXT, Directory
 from freepbx_bx24.call import OUTBOUND, Beginning, Person, Registration
 from freepbx_bx24.errors import PortalBroken, PortalBusy, PortalError, PortalTimeout
@@ -282,17 +283,17 @@ class Stored:
             part = SimpleNamespace(world=World(employees=world.employees[first : first + 1000]))
             self.rows += [row for start in range(0, 1000, 50) for row in users(part, {"START": start}).result]
 
-    def call(self, method, params, *, total_seconds):
+    def call(self, method, params, *, total_seconds, urgency):
         assert total_seconds > 0
-        if method == "user.get":
-            return Result(self.rows[:50], total=len(self.rows), next=50)
-        starts = [int(name[1:]) for name in params["cmd"]]
-        body = {
-            "result": {f"p{start}": self.rows[start : start + 50] for start in starts},
-            "result_total": {f"p{start}": len(self.rows) for start in starts},
-            "result_error": [],
-        }
-        return Result(json.loads(json.dumps(body)))
+        assert (method, urgency) == ("user.get", Urgency.BACKLOG)
+        return Result(self.rows[:50], total=len(self.rows), next=50)
+
+    def batch(self, commands, *, total_seconds, urgency):
+        assert total_seconds > 0
+        assert urgency is Urgency.BACKLOG
+        starts = [int(dict(parse_qsl(command.partition("?")[2]))["start"]) for command in commands.values()]
+        pages = json.loads(json.dumps([self.rows[start : start + 50] for start in starts]))
+        return {key: Result(page, total=len(self.rows)) for key, page in zip(commands, pages)}
 
 
 def size_of(thing, seen):

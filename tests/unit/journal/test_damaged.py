@@ -342,6 +342,19 @@ def test_so_is_one_that_only_reads_and_what_was_just_written_is_not_lost(folder:
     journal.close()
 
 
+def test_damage_found_amid_several_steps_as_one_makes_all_of_them_in_the_new_file(folder: Path) -> None:
+    journal = Journal(folder)
+
+    def damage(journal: Journal) -> None:
+        if not damaged_files(folder):
+            raise sqlite3.DatabaseError("database disk image is malformed")
+
+    journal.as_one([lambda journal: journal.begin(call("a"), 0), damage, lambda journal: journal.begin(call("b"), 0)])
+    assert journal.entry("a") and journal.entry("b")
+    assert len(damaged_files(folder)) == 1
+    journal.close()
+
+
 def test_while_there_is_no_room_for_a_new_one_steps_fail_in_words_and_the_damaged_one_stays(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,29 @@ def owed(journal: Journal) -> list[tuple[str, str, str]]:
     return [(delivery.uniqueid, delivery.kind, delivery.state) for delivery in journal.owed()]
 
 
+# -- several steps as one ------------------------------------------------------------------------------------
+
+
+def test_several_steps_as_one_wait_for_the_disk_once(journal: Journal) -> None:
+    said: list[str] = []
+    journal._file.database.set_trace_callback(said.append)
+    journal.as_one([lambda journal, one=one: journal.begin(call(f"{one}.1"), 0) for one in range(50)])
+    assert [text for text in said if text.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
+    assert len(journal.deliverable(1.0, 100)) == 1, "of one client"
+    assert len(journal.owed()) == 50
+
+
+def test_of_several_steps_as_one_all_are_done_or_none_and_the_next_step_is_its_own_again(journal: Journal) -> None:
+    def fail(journal: Journal) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        journal.as_one([lambda journal: journal.begin(CALL, 0), fail])
+    assert journal.entry("1.1") is None
+    assert journal.begin(CALL, 0)
+    assert not journal._file.database.in_transaction
+
+
 # -- a call's way through it ---------------------------------------------------------------------------------
 
 

@@ -271,6 +271,15 @@ def test_who_holds_up_a_live_register_goes_in_its_place(journal: Journal) -> Non
     assert now_due(journal) == [(FIRST, REGISTER), ("9.9", REGISTER)]
 
 
+def test_what_fell_due_lately_can_be_asked_for_alone_together_with_what_holds_it_up(journal: Journal) -> None:
+    begin(journal, "4.4", due=100.0)
+    begin(journal, "5.5", due=900.0)
+    two_of_one_client(journal, lambda journal, uniqueid, **options: begin(journal, uniqueid, due=900.0, **options))
+    journal.postpone((FIRST, REGISTER), 500.0, "no")
+    assert now_due(journal, since=800.0) == [("5.5", REGISTER), (FIRST, REGISTER)]
+    assert now_due(journal, since=950.0) == []
+
+
 def test_a_list_is_as_long_as_was_asked_for_and_of_the_kinds_that_were(journal: Journal) -> None:
     open_call(journal, FIRST)
     for kind in (SHOW, HIDE, SHOW):
