@@ -186,7 +186,9 @@ class Outage:
         self.clock.plan(LIVE_EVERY_SECONDS, self.live_call)
 
     def end(self, outcome: Outcome) -> None:
-        """The live caller hangs up."""
+        """The live caller hangs up, unless all of it is over."""
+        if self.runtime.stopping.is_set():
+            return
         now = self.clock.now()
         self.ended[outcome.uniqueid] = self.clock.monotonic()
         self.runtime.write(lambda journal: journal.ended(outcome, now)).result()

@@ -16,7 +16,7 @@ from freepbx_bx24.journal.store import Journal
 from freepbx_bx24.sandbox.portal import Portal
 from tests.support.agi_script import AgiRun
 from tests.support.journal_calls import CALL
-from tests.support.running_service import RunningService, wait_until
+from tests.support.running_service import RunningService
 
 CALLS = 250  # each owes a register and a finish
 LIVE_EVERY_SECONDS = 2.0
@@ -142,23 +142,3 @@ def test_what_ends_now_is_told_before_a_backlog_of_registers_is_through(
     (first,) = ordinary.wait_for_calls(1, seconds=10.0)[:1]
     assert first["EXTERNAL_CALL_ID"] == "pbx-test-1790000999.1"
     assert sum(call["state"] == "open" for call in ordinary.calls()) < CALLS
-
-
-def test_what_scripts_left_during_an_outage_is_a_backlog_too(portal: Portal, ordinary: RunningService) -> None:
-    ordinary.yaml.rename(ordinary.yaml.with_suffix(".away"))  # nobody can tell anything, so all of it is left behind
-    for number in range(3):
-        ordinary.register(f"17900007{number}.1", environment={"callerid": f"+792600000{number:02}"})
-        ordinary.finish(f"17900007{number}.1")
-    folder = ordinary.directory / "state" / "intake"
-    wait_until(lambda: len(list(folder.glob("*.frame"))) == 6, 10.0)
-    for path in folder.glob("*.frame"):
-        fields = path.read_bytes().split(b"\0")
-        long_ago = [b"started=1790000000.0" if field.startswith(b"started=") else field for field in fields]
-        path.write_bytes(b"\0".join(long_ago))
-    ordinary.yaml.with_suffix(".away").rename(ordinary.yaml)
-    portal.stop()
-    ordinary.start()
-    wait_until(lambda: not list(folder.glob("*.frame")), 10.0, ordinary.log)
-    ordinary.stop()
-    with closing(Journal(ordinary.directory / "state")) as journal:
-        assert {item.due for item in journal.owed() if not item.attempts} == {1790000000.0}

@@ -17,7 +17,8 @@ from freepbx_bx24.errors import MethodBusy
 from freepbx_bx24.journal.records import FINISH, REGISTER, Delivery, Entry
 from freepbx_bx24.journal.store import Journal
 from freepbx_bx24.sandbox.portal import Portal, Reply
-from freepbx_bx24.service import portal_calls
+from freepbx_bx24.service import intake, portal_calls
+from freepbx_bx24.service.agenda import Agenda
 from freepbx_bx24.service.delivery import DeliveryThread
 from freepbx_bx24.service.runtime import Runtime
 from freepbx_bx24.settings import load
@@ -120,12 +121,49 @@ def finished(portal: Portal) -> int:
     return sum(call["state"] == "finished" for call in portal.ledger()["calls"])
 
 
+def leave_behind(runtime: Runtime, kind: str, uniqueid: str, started: float) -> None:
+    """What a script leaves that found no service, as the guard writes it."""
+    fields = {
+        "kind": kind,
+        "direction": "in",
+        "argument": "74957770101",
+        "deadline": "1.0",
+        "started": str(started),
+        "agi_uniqueid": uniqueid,
+        "agi_callerid": "+79161234567",
+        "fact_dial_status": "ANSWER",
+        "fact_answered_seconds": "5",
+    }
+    frame = "".join(f"{name}={value}\0" for name, value in fields.items()) + "\0"
+    (runtime.state / "intake" / f"{int(started * 1e9)}-{kind}-{uniqueid}.frame").write_text(frame)
+
+
 def run_for(delivery: Spied, seconds: float) -> float:
     """Let it run; returns the seconds of processor time that this process has used meanwhile."""
     began = time.process_time()
     delivery.start()
     time.sleep(seconds)
     return time.process_time() - began
+
+
+@pytest.mark.parametrize(("age", "is_new"), [(0.0, True), (3600.0, False)])
+def test_what_scripts_left_behind_is_as_old_as_its_call_whenever_it_is_taken_in(
+    runtime: Runtime, age: float, is_new: bool
+) -> None:
+    leave_behind(runtime, REGISTER, "1790000001.1", time.time() - age)
+    intake.read(runtime)
+    items, new = Agenda(runtime).due()
+    assert ([item.kind for item in items], new) == ([REGISTER], is_new)
+
+
+def test_the_end_of_a_call_that_a_script_left_behind_is_a_backlog_too(runtime: Runtime) -> None:
+    long_ago = time.time() - 3600.0
+    leave_behind(runtime, REGISTER, "1790000001.1", long_ago)
+    leave_behind(runtime, FINISH, "1790000001.1", long_ago + 30.0)
+    intake.read(runtime)
+    register(runtime, ["1790000001.1"])
+    items, new = Agenda(runtime).due()
+    assert ([item.kind for item in items], new) == ([FINISH], False)
 
 
 def test_a_backlog_that_finds_the_bucket_full_waits_without_spinning_and_without_a_write(
