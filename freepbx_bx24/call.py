@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 INBOUND = "in"
@@ -76,7 +76,10 @@ class Ending:
 
 @dataclass(frozen=True)
 class Registration:
-    """What register tells the portal. `people` are tried in order: the first that the portal knows owns the call."""
+    """What register tells the portal. `people` are tried in order: the first that the portal knows owns the call.
+
+    `rule` is for people: why this line, this person, and whether a lead may be made.
+    """
 
     uniqueid: str
     linkedid: str
@@ -90,6 +93,7 @@ class Registration:
     source: str
     show: bool
     entity: Entity | None = None
+    rule: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -99,22 +99,30 @@ def person_named(rules: Rules, name: str) -> Person | None:
     return Person(extension=name) if re.fullmatch(r"[0-9]{1,10}", name) else None
 
 
-def line_of(rules: Rules, beginning: Beginning) -> LineRules | None:
-    """The YAML's line of a call: by what the dialplan set, by DID (outbound: by shown caller id), then by trunk."""
+def line_of(rules: Rules, beginning: Beginning) -> tuple[LineRules | None, str]:
+    """The YAML's line of a call, and by what: what the dialplan set, DID (outbound: shown caller id), then trunk."""
     wanted = beginning.line or (beginning.did if beginning.did != NO_DID else "")
+    shown = "the number called" if beginning.direction == INBOUND else "the caller id shown"
+    named = f"{'BX24_LINE' if beginning.line else shown}, {wanted}"
     if wanted:
         canonical = numbers.canonical(wanted, rules.country, rules.area_code)
         by_number = {numbers.canonical(line.number, rules.country, rules.area_code): line for line in rules.lines}
         if canonical and canonical in by_number:  # before any pattern, wherever it stands
-            return by_number[canonical]
+            return by_number[canonical], f"by {named}"
         for line in rules.lines:
             for pattern in (line.number, *line.dids):
                 if numbers.matches(pattern, wanted, rules.country, rules.area_code):
-                    return line
+                    return line, f"by {named} (DID pattern {pattern})"
     for line in rules.lines:
         if line.trunk and line.trunk == beginning.trunk:
-            return line
-    return None
+            return line, f"by trunk {line.trunk}"
+    return None, f"as default_line: the configuration has none for {named if wanted else 'a call without a DID'}"
+
+
+def client_number(rules: Rules, beginning: Beginning) -> str:
+    """The client's number as the CRM knows it; what came where no digit is in it."""
+    raw = beginning.client_number or beginning.number
+    return numbers.canonical(raw, rules.country, rules.area_code) or raw
 
 
 def decide_registration(rules: Rules, beginning: Beginning) -> Registration | Skip:
@@ -123,7 +131,7 @@ def decide_registration(rules: Rules, beginning: Beginning) -> Registration | Sk
     skipped = _left_out(rules, beginning)
     if skipped:
         return Skip(skipped)
-    line = line_of(rules, beginning)
+    line, by_what = line_of(rules, beginning)
     if line is None and rules.lines and rules.lines_not_listed == "skip":
         return Skip("the line is not listed in the configuration")
     raw = beginning.client_number or beginning.number
@@ -135,25 +143,48 @@ def decide_registration(rules: Rules, beginning: Beginning) -> Registration | Sk
         return Skip("the number is excluded in the configuration")
     chosen = line or rules.unlisted
     owner = chosen.person or rules.default_person
-    speaker = person_named(rules, beginning.user) or (None if inbound else person_named(rules, beginning.extension))
+    set_by_dialplan = person_named(rules, beginning.user)
+    speaker = set_by_dialplan or (None if inbound else person_named(rules, beginning.extension))
     people = _distinct(speaker, owner, rules.default_person)
-    create = chosen.create_in if inbound else chosen.create_out
-    if beginning.create in ("0", "1"):
-        create = beginning.create == "1"
+    create, why_create = _create(chosen, beginning, hidden)
+    why_person = (
+        ("BX24_USER", set_by_dialplan is not None),
+        ("who dialled", speaker is not None),
+        ("the line's", chosen.person is not None),
+        ("default_person", True),
+    )
+    number_of_line = line.number if line else rules.default_line
+    called = f" ({chosen.name})" if chosen.name else ""
+    rule = (
+        f"line {number_of_line or 'none'}{called} {by_what}; "
+        f"person {people[0]}, {next(word for word, is_so in why_person if is_so)}; {why_create}"
+    )
     return Registration(
         uniqueid=beginning.uniqueid,
         linkedid=beginning.linkedid,
         external_id=external_id(rules, beginning.uniqueid),
         direction=beginning.direction,
         number=number,
-        line=line.number if line else rules.default_line,
+        line=number_of_line,
         people=people,
         started=beginning.started,
-        create=create and not hidden,  # else every hidden caller would pile up on one lead
+        create=create,
         source=_identifier(beginning.source) or chosen.source,
         show=True,
         entity=_entity(beginning.entity_type, beginning.entity_id),
+        rule=rule,
     )
+
+
+def _create(chosen: LineRules, beginning: Beginning, hidden: bool) -> tuple[bool, str]:
+    """Whether the portal may make a lead where it does not know the client, and why."""
+    if hidden:
+        return False, "no lead: the number is hidden"  # else every hidden caller would pile up on one lead
+    inbound = beginning.direction == INBOUND
+    create, why = (chosen.create_in, "create.in") if inbound else (chosen.create_out, "create.out")
+    if beginning.create in ("0", "1"):
+        create, why = beginning.create == "1", "BX24_CREATE"
+    return create, f"{'a lead for an unknown client' if create else 'no lead'}: {why}"
 
 
 def _left_out(rules: Rules, beginning: Beginning) -> str:
@@ -183,23 +214,23 @@ def _entity(kind: str, number: str) -> Entity | None:
     return None
 
 
-def who_answered(ending: Ending) -> str:
-    """The extension or device that answered, as far as the channel's variables tell; empty where they don't.
+def who_answered(ending: Ending) -> tuple[str, str]:
+    """The extension or device that answered, and which variable says so; empty texts where none does.
 
     A queue names its member's interface (`Local/1002@from-queue/n`). DIALEDPEERNAME is the channel that answered, also
     after a pickup, where DIALEDPEERNUMBER still names who was rung (measured). That one is `1001/sip:1001@...` where
     FreePBX dialled, `1001` where plain Asterisk did; follow-me and groups leave a group string
     (`FMGL-1001@from-internal`), from which nobody can be told.
     """
-    for text, pattern in (
-        (ending.member_interface, r"(?:[A-Za-z0-9]+/)?([^@/]+)(?:[@/].*)?"),
-        (ending.dialled_peer_name, r"[A-Za-z0-9]+/([^@/;]+)-[0-9a-f]+"),
-        (ending.dialled_peer_number, r"([^@/]+)(?:/.*)?"),
+    for source, text, pattern in (
+        ("MEMBERINTERFACE", ending.member_interface, r"(?:[A-Za-z0-9]+/)?([^@/]+)(?:[@/].*)?"),
+        ("DIALEDPEERNAME", ending.dialled_peer_name, r"[A-Za-z0-9]+/([^@/;]+)-[0-9a-f]+"),
+        ("DIALEDPEERNUMBER", ending.dialled_peer_number, r"([^@/]+)(?:/.*)?"),
     ):
         match = re.fullmatch(pattern, text)
         if match:
-            return match[1]
-    return ""
+            return match[1], source
+    return "", ""
 
 
 def decide_outcome(rules: Rules, registration: Registration, ending: Ending) -> Outcome:
@@ -213,7 +244,7 @@ def decide_outcome(rules: Rules, registration: Registration, ending: Ending) -> 
     answered = ending.dial_status == "ANSWER" or (inbound and bool(ending.member_interface))
     speaker = person_named(rules, ending.user)
     if answered and inbound and speaker is None:
-        speaker = person_named(rules, who_answered(ending))
+        speaker = person_named(rules, who_answered(ending)[0])
     people = _distinct(speaker, *registration.people)
     if answered:
         code, cause = ANSWERED, ""

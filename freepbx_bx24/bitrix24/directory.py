@@ -126,6 +126,10 @@ class Directory:
         """Return a user's internal number, "" where there is none."""
         return self._snapshot.people.extensions.get(user_id, "")
 
+    def name(self, user_id: int) -> str:
+        """Return a user's name as people are to read it, "" where it is not known."""
+        return self._snapshot.people.names.get(user_id, "")
+
     def employee_with_phone(self, number: str) -> int:
         """Return the id of the only employee with this number of their own, 0 where there is none.
 
@@ -150,6 +154,7 @@ class Directory:
             "portal": snapshot.portal,
             "extensions": people.extensions,
             "phones": people.phones,
+            "names": people.names,
             "lines": snapshot.lines,
         }
         return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
@@ -199,7 +204,12 @@ def _kept_people(kept: Mapping[str, Any]) -> People:
     ids = ((whole_number(user), extension) for user, extension in _entries(kept, "extensions"))
     extensions = {user_id: employees.extension_of(extension) for user_id, extension in ids if user_id}
     owners = ((number, whole_number(user)) for number, user in _entries(kept, "phones") if _E164.fullmatch(number))
-    return employees.from_maps(extensions, {number: user for number, user in owners if user in extensions})
+    names = ((whole_number(user), harmless(name, employees.LONGEST_NAME)) for user, name in _entries(kept, "names"))
+    return employees.from_maps(
+        extensions,
+        {number: user for number, user in owners if user in extensions},
+        {user_id: name for user_id, name in names if user_id in extensions and name},
+    )
 
 
 def _kept_lines(kept: Mapping[str, Any]) -> dict[str, str]:

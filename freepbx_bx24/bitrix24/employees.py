@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Iterable, Mapping, NamedTuple
 
 from .. import numbers
-from .replies import whole_number
+from .replies import harmless, whole_number
 
 LONGEST_EXTENSION = 10  # digits; the portal's own form takes 1 to 4, its data and ours may have more
+LONGEST_NAME = 60  # characters of a name that are kept, for people to read
 _LONGEST_PHONE = 100  # characters of a field that are looked at
 _PHONES = ("PERSONAL_MOBILE", "PERSONAL_PHONE", "WORK_PHONE")
+_NAMES = ("NAME", "LAST_NAME")
 _EMPLOYEE = "employee"
 _NOT_ACTIVE = (False, 0, "0", "N", "n", "false")
 # People write two numbers into one field, and words beside them: "+7 916 000-01-01 (mob.), 8 917 ...".
@@ -21,11 +23,12 @@ _NAMED_IN_THE_LOG = 10
 
 
 class Employee(NamedTuple):
-    """One active employee. `extension` is digits or ""; `phones` are as they were written in the portal."""
+    """One active employee. `extension` is digits or "", `phones` are as they were written, `name` is for people."""
 
     user_id: int
     extension: str = ""
     phones: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,14 @@ class People:
     :ivar users: user id by extension; the lowest id where several people have it.
     :ivar duplicates: all ids, ascending, of an extension that several people have.
     :ivar phones: user id by canonical number (E.164); a number that two people share is in nobody's name.
+    :ivar names: name by user id, printable, of those who have one.
     """
 
     extensions: Mapping[int, str] = field(default_factory=dict)
     users: Mapping[str, int] = field(default_factory=dict)
     duplicates: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     phones: Mapping[str, int] = field(default_factory=dict)
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 def employee(row: object) -> Employee | None:
@@ -58,7 +63,8 @@ def employee(row: object) -> Employee | None:
     if kind is not None and kind != "" and kind != _EMPLOYEE:
         return None
     phones = tuple(phone[:_LONGEST_PHONE] for phone in map(row.get, _PHONES) if isinstance(phone, str) and phone)
-    return Employee(user_id, extension_of(row.get("UF_PHONE_INNER")), phones)
+    name = " ".join(part for part in (harmless(row.get(field), LONGEST_NAME) for field in _NAMES) if part)
+    return Employee(user_id, extension_of(row.get("UF_PHONE_INNER")), phones, name[:LONGEST_NAME].rstrip())
 
 
 def extension_of(value: object) -> str:
@@ -91,24 +97,27 @@ def people(employees: Iterable[Employee], country: str = "", area_code: str = ""
     """
     extensions: dict[int, str] = {}
     phones: dict[str, int] = {}
+    names: dict[int, str] = {}
     for one in employees:
         extensions.setdefault(one.user_id, one.extension)
+        if one.name:
+            names.setdefault(one.user_id, one.name)
         for phone in one.phones:
             for number in own_numbers(phone, country, area_code):
                 if phones.setdefault(number, one.user_id) != one.user_id:
                     phones[number] = 0  # stays known as shared until all have been seen
-    return from_maps(extensions, {number: user_id for number, user_id in phones.items() if user_id})
+    return from_maps(extensions, {number: user_id for number, user_id in phones.items() if user_id}, names)
 
 
-def from_maps(extensions: Mapping[int, str], phones: Mapping[str, int]) -> People:
-    """Return the people of whom extension by id, and id by canonical number, are known already."""
+def from_maps(extensions: Mapping[int, str], phones: Mapping[str, int], names: Mapping[int, str]) -> People:
+    """Return the people of whom extension by id, id by canonical number, and name by id are known already."""
     users: dict[str, int] = {}
     several: dict[str, list[int]] = {}
     for user_id in sorted(extensions):
         extension = extensions[user_id]
         if extension and users.setdefault(extension, user_id) != user_id:
             several.setdefault(extension, [users[extension]]).append(user_id)
-    return People(extensions, users, {extension: tuple(ids) for extension, ids in several.items()}, phones)
+    return People(extensions, users, {extension: tuple(ids) for extension, ids in several.items()}, phones, names)
 
 
 def shrunk(old: People, new: People) -> bool:

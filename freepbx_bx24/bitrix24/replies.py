@@ -32,12 +32,14 @@ class Result:
     :ivar time: the `time` object (`operating`: float seconds in the last ten minutes); empty where absent.
     :ivar total: `total` of a list, or None.
     :ivar next: `next` of a list: the `start` of its next page; None on the last page.
+    :ivar together: how many registers that callers wait for went in the request that brought it.
     """
 
     result: Any
     time: Mapping[str, Any] = field(default_factory=dict)
     total: int | None = None
     next: int | None = None
+    together: int = field(default=1, compare=False)
 
 
 def harmless(text: object, longest: int = LONGEST_TEXT) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Callable, Mapping, Sequence
 
 from ..errors import METHOD, PortalBroken, PortalError, PortalTimeout, PortalWaits
@@ -169,7 +169,8 @@ class Together:
         finally:  # whatever happens, nobody waits for what will not come
             with self._lock:
                 for key, member in members.items():
-                    member.answer = answers.get(key) or _copy(failure)
+                    answer = answers.get(key) or _copy(failure)
+                    member.answer = replace(answer, together=len(taken)) if isinstance(answer, Result) else answer
                     member.woken.set()
         self._tell(admitted, taken, failure if not answers else None, time.monotonic() - began)
 

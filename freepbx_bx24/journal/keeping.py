@@ -12,7 +12,7 @@ from .records import ATTACH, DONE, DROPPED, DUE, FINISH, HIDE, LONGEST_JSON, PAR
 
 MOST_AT_ONCE = 200  # calls that are forgotten in one step: callers wait behind it
 MOST_OF_A_CALL = 2000  # deliveries: a queue that rings for hours must not fill the disk
-LONGEST_RULE = 200  # characters
+LONGEST_RULE = 500  # characters
 OPEN_DAYS = 31.0  # the portal forgets an open call after 30 days (bitrix24-telephony, 5)
 _OWED_AT_WILL = (SHOW, HIDE, ATTACH)
 _CARDS = (SHOW, HIDE)
@@ -184,6 +184,7 @@ def prune(database: sqlite3.Connection, before: float, now: float, most: int) ->
             f" WHERE deliveries.uniqueid = calls.uniqueid AND deliveries.state IN {waits}) ORDER BY written LIMIT ?)",
             (written, max(min(most, MOST_AT_ONCE) - gone, 0)),
         ).rowcount
+    database.execute("DELETE FROM left_out WHERE at < ?", (before,))
     return gone
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from typing import Iterable
+from typing import Any, Iterable, Sequence
 
 from . import records
 from .order import FIELDS
-from .records import DONE, DROPPED, DUE, FINISH, HELD, PARKED, REGISTER, Delivery, Entry, StoryLine
+from .records import DONE, DROPPED, DUE, FINISH, HELD, PARKED, REGISTER, Delivery, Entry, LeftOut, Owed, StoryLine
 
 _ENTRY_FIELDS = (
     "registration, registered, outcome, finished, portal, user_id, rule, legs, EXISTS (SELECT 1 FROM deliveries"
@@ -18,6 +18,17 @@ _ENTRY_FIELDS = (
 _CALLS_AT_ONCE = 1000  # of the newest: more than a person reads
 _LINES = 60  # of one call's story: the first, and the newest
 _FIRST_LINES = 20
+
+# A finish is owed since the call ended, all else since the call came.
+_OWED = (
+    f"SELECT {', '.join('deliveries.' + name for name in FIELDS.split(', '))}, deliveries.number,"
+    " deliveries.started_at, CASE kind WHEN 'finish' THEN coalesce((SELECT max(at) FROM story"
+    f" WHERE story.uniqueid = deliveries.uniqueid AND what = '{records.HUNG_UP}'), written) ELSE written END"
+    " FROM deliveries JOIN calls USING (uniqueid)"
+)
+_MARKS = 500  # question marks of one statement: SQLite's own limit was 999 once
+_OWED_AT_ONCE = 3000
+_LEFT_OUT_KEPT = 1000  # the newest; a scanner that calls all day drives out the older ones
 
 # What a person may do with an item, by the states in which it can be.
 _RETRIED = (DUE, PARKED, HELD, DROPPED)
@@ -102,6 +113,37 @@ def owed(database: sqlite3.Connection) -> list[Delivery]:
     ]
 
 
+def outbox(database: sqlite3.Connection, states: Sequence[str], most: int) -> list[Owed]:
+    """What is in one of those states, by due time, `most` at most."""
+    rows = database.execute(
+        f"{_OWED} WHERE state IN ('due', 'parked', 'held') AND state IN ({_marks(states)}) ORDER BY due, id LIMIT ?",
+        (*states, most),
+    )
+    return [_owed(row) for row in rows]
+
+
+def owed_of(database: sqlite3.Connection, uniqueids: Sequence[str]) -> list[Owed]:
+    """What is due, parked or held of these calls, in the order of their ids."""
+    found = []
+    for place in range(0, len(uniqueids), _MARKS):
+        some = uniqueids[place : place + _MARKS]
+        rows = database.execute(
+            f"{_OWED} WHERE deliveries.uniqueid IN ({_marks(some)}) AND state IN ('due', 'parked', 'held')"
+            " ORDER BY id LIMIT ?",
+            (*some, _OWED_AT_ONCE),
+        )
+        found += [_owed(row) for row in rows]
+    return found
+
+
+def count_owed(database: sqlite3.Connection) -> dict[str, int]:
+    """How many items are due, parked and held; no key where it is none."""
+    rows = database.execute(
+        "SELECT state, count(*) FROM deliveries WHERE state IN ('due', 'parked', 'held') GROUP BY state"
+    )
+    return {str(state): int(count) for state, count in rows}
+
+
 def delivery(database: sqlite3.Connection, delivery_id: int) -> Delivery | None:
     """One item by its id."""
     row = database.execute(f"SELECT {FIELDS} FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
@@ -166,6 +208,29 @@ def story(database: sqlite3.Connection, uniqueid: str) -> list[StoryLine]:
     return [StoryLine(*row) for row in rows]
 
 
+def leave_out(database: sqlite3.Connection, call: LeftOut) -> None:
+    """Note a call of which the CRM is told nothing; the newest 1000 are kept."""
+    database.execute(
+        "INSERT OR IGNORE INTO left_out (uniqueid, at, direction, number, why) VALUES (?, ?, ?, ?, ?)",
+        (call.uniqueid, call.at, call.direction, records.plain(call.number, 80), records.plain(call.why)),
+    )
+    database.execute("DELETE FROM left_out WHERE id <= (SELECT max(id) FROM left_out) - ?", (_LEFT_OUT_KEPT,))
+
+
+def left_out(database: sqlite3.Connection, since: float, until: float, text: str) -> list[LeftOut]:
+    """Such calls from `since` on and before `until`, the oldest first; of one number or uniqueid where that is said."""
+    rows = database.execute(
+        "SELECT uniqueid, at, direction, number, why FROM left_out WHERE at >= ? AND at < ?"
+        " AND (?3 = '' OR ?3 IN (number, uniqueid)) ORDER BY at, id",
+        (since, until, text),
+    )
+    return [LeftOut(*row) for row in rows]
+
+
+def _owed(row: tuple[Any, ...]) -> Owed:
+    return Owed(Delivery(*row[:-3]), *row[-3:])
+
+
 def _change(database: sqlite3.Connection, delivery_id: int, to: str, where: tuple[str, ...]) -> bool:
     changed = database.execute(
         f"UPDATE deliveries SET state = ? WHERE id = ? AND state IN ({_marks(where)})", (to, delivery_id, *where)
@@ -173,7 +238,7 @@ def _change(database: sqlite3.Connection, delivery_id: int, to: str, where: tupl
     return bool(changed)
 
 
-def _marks(values: tuple[str, ...]) -> str:
+def _marks(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
 
 

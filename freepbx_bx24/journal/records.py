@@ -22,6 +22,8 @@ PARKED = "parked"  # the portal refused it too often: a human decides
 HELD = "held"  # a human keeps it back
 DROPPED = "dropped"  # a human gave it up
 
+HUNG_UP = "hung up"  # the line of a call's story that says when it ended
+
 LONGEST_TEXT = 500  # characters of an error or of a story's detail
 LONGEST_WORD = 80  # of what a line of the story is about
 LONGEST_JSON = 100_000  # of a payload or of a call's legs
@@ -102,6 +104,27 @@ class StoryLine:
     at: float
     what: str
     detail: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A call of which the CRM is told nothing: when it came (wall clock seconds), from or to whom, and why."""
+
+    uniqueid: str
+    at: float
+    direction: str
+    number: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Owed:
+    """A delivery with its client number, when its call began, and since when it is owed (wall clock seconds)."""
+
+    item: Delivery
+    number: str
+    started_at: float
+    since: float
 
 
 def plain(text: str, longest: int = LONGEST_TEXT) -> str:

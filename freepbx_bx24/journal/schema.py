@@ -83,6 +83,17 @@ CREATE TABLE story (
 CREATE INDEX story_of_call ON story (uniqueid);
 CREATE TABLE marks (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 """
+# Of use to people alone, so a file without it is none of an older version.
+_LEFT_OUT = """
+CREATE TABLE IF NOT EXISTS left_out (
+    id INTEGER PRIMARY KEY,
+    uniqueid TEXT NOT NULL UNIQUE,
+    at REAL NOT NULL,
+    direction TEXT NOT NULL,
+    number TEXT NOT NULL,
+    why TEXT NOT NULL
+)
+"""
 # Version 1 had no ids, no payload, no count of refusals. The order of its rows by due time is all there is to number
 # them by; a start that SQLite can't read is taken for the moment of writing.
 _FROM_1 = f"""
@@ -146,4 +157,5 @@ def migrate(database: sqlite3.Connection) -> int:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             raise
+    database.execute(_LEFT_OUT)
     return version

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
+import sqlite3
 import time
+from collections import deque
+from functools import partial
 from pathlib import Path
-from typing import Callable, Iterator, Sequence, Tuple, Union
+from typing import Callable, Iterator, Sequence, Tuple, TypeVar, Union
 
 from ..call import Outcome, Registration
 from ..errors import JournalError
 from . import keeping, order, people, records, stamp
-from .database import take_lock
-from .records import KINDS, Delivery, Entry, Registered, StoryLine
+from .database import Step, take_lock
+from .reading import Reading
+from .records import KINDS, Delivery, Entry, LeftOut, Registered, StoryLine
 from .whole import WholeFile
 
 LOG = logging.getLogger("bx24.journal")
 RUN_FILE = "journal.run"
 # An item by its id, or a call's register or finish by (uniqueid, kind): there is at most one of each.
 Which = Union[int, Tuple[str, str]]
+Answer = TypeVar("Answer")
+MOST_WAITING = 2000  # lines of stories: a disk that stays full must not fill the memory
 
 
-class Journal:
+class Journal(Reading):
     """Calls and deliveries. One thread at a time may use an object; another process can't open the same folder.
 
     A damaged file is put aside, here and at any later step, and what can be read of it goes on in a new one.
@@ -41,10 +48,15 @@ class Journal:
         except BaseException:
             os.close(self._lock)
             raise
+        super().__init__(self._file.ask)
+        self._waiting: deque[Step[object]] = deque()
+        self._within = False
         self._look_whether_it_is_older()
 
     def close(self) -> None:
         """Close the file and let go of the lock."""
+        with contextlib.suppress(JournalError):
+            self.write_story()
         self._file.close()
         os.close(self._lock)
 
@@ -56,33 +68,33 @@ class Journal:
         :param user_id: the portal's user that the person was resolved to now; 0 where that is not known.
         :param rule: the line and rule that decided, for people.
         """
-        return self._file.change(lambda journal: keeping.begin(journal, registration, due, user_id, rule))
+        return self._change(lambda journal: keeping.begin(journal, registration, due, user_id, rule))
 
     def registered(self, uniqueid: str, answer: Registered, portal: str = "") -> bool:
         """The portal has the call: keep its answer, nothing more is owed for register; False for an unknown call.
 
         :param portal: the origin of that portal, so that another one in the settings is noticed.
         """
-        return self._file.change(lambda journal: keeping.registered(journal, uniqueid, answer, portal))
+        return self._change(lambda journal: keeping.registered(journal, uniqueid, answer, portal))
 
     def unregistered(self, uniqueid: str, due: float) -> None:
         """The portal lost the call: its registration is owed again. That counts as refused: it holds up nobody."""
-        self._file.change(lambda journal: keeping.unregistered(journal, uniqueid, due))
+        self._change(lambda journal: keeping.unregistered(journal, uniqueid, due))
 
     def keep_legs(self, uniqueid: str, legs: str) -> bool:
         """Keep who rang and talked when, as JSON text; False for an unknown call.
 
         :raises ValueError: for more than 100,000 characters.
         """
-        return self._file.change(lambda journal: keeping.keep_legs(journal, uniqueid, legs))
+        return self._change(lambda journal: keeping.keep_legs(journal, uniqueid, legs))
 
     def ended(self, outcome: Outcome, due: float) -> bool:
         """Write down how a call ended, its finish owed from `due` on; False where that is known already."""
-        return self._file.change(lambda journal: keeping.ended(journal, outcome, due))
+        return self._change(lambda journal: keeping.ended(journal, outcome, due))
 
     def finished(self, uniqueid: str) -> None:
         """The portal knows how the call ended: what is left of its cards is dropped, its recordings can go."""
-        self._file.change(lambda journal: keeping.finished(journal, uniqueid))
+        self._change(lambda journal: keeping.finished(journal, uniqueid))
 
     def entry(self, uniqueid: str) -> Entry | None:
         """What is known of a call; None for an unknown one.
@@ -94,7 +106,7 @@ class Journal:
         except records.UNPARSABLE as error:
             LOG.error("%s: what the journal has of this call makes no sense, it is left to you: %r", uniqueid, error)
             why = "what the journal has of this call makes no sense"
-            self._file.change(lambda journal: people.park_all(journal, uniqueid, why))
+            self._change(lambda journal: people.park_all(journal, uniqueid, why))
             return None
 
     def as_one(self, steps: Sequence[Callable[[Journal], object]]) -> None:
@@ -103,7 +115,7 @@ class Journal:
         All of it is done or nothing. A file that is found damaged is replaced, and all steps are made again in the
         new one.
         """
-        self._file.change(lambda _: [step(self) for step in steps])
+        self._change(lambda _: [step(self) for step in steps])
 
     # -- deliveries --------------------------------------------------------------------------------------------
 
@@ -115,7 +127,7 @@ class Journal:
         :param payload: JSON text.
         :raises ValueError: for another kind, or more than 100,000 characters.
         """
-        return self._file.change(lambda journal: keeping.owe(journal, uniqueid, kind, payload, due))
+        return self._change(lambda journal: keeping.owe(journal, uniqueid, kind, payload, due))
 
     def deliverable(
         self, now: float, most: int, kinds: Sequence[str] = KINDS, since: float = -math.inf
@@ -150,24 +162,20 @@ class Journal:
 
     def done(self, delivery_id: int) -> bool:
         """The portal took a card or a recording; False where it was not owed. Register and finish have their own."""
-        return self._file.change(lambda journal: keeping.done(journal, delivery_id))
+        return self._change(lambda journal: keeping.done(journal, delivery_id))
 
     def postpone(self, which: Which, due: float, error: str, refused: bool = False) -> bool:
         """A delivery failed and is tried again from `due` on; False where it is not due.
 
         :param refused: the portal refused this very item; from then on it holds up nobody.
         """
-        return self._file.change(lambda journal: keeping.postpone(journal, which, due, error, refused))
+        return self._change(lambda journal: keeping.postpone(journal, which, due, error, refused))
 
     def park(self, which: Which, error: str) -> bool:
         """A delivery can't succeed by being repeated: kept for a human, with its reason; False where it is not due."""
-        return self._file.change(lambda journal: keeping.park(journal, which, error))
+        return self._change(lambda journal: keeping.park(journal, which, error))
 
     # -- for people --------------------------------------------------------------------------------------------
-
-    def calls(self, since: float, until: float, number: str = "") -> list[Entry]:
-        """Calls that began from `since` on and before `until`, the oldest first; of more than 1000 the newest."""
-        return self._file.ask(lambda journal: people.calls(journal, since, until, number))
 
     def open_calls(self, before: float) -> list[Entry]:
         """Calls written before that time whose end is not known, the oldest first."""
@@ -177,42 +185,78 @@ class Journal:
         """The payloads of a call's cards or recordings that are owed or delivered, in their order."""
         return self._file.ask(lambda journal: people.payloads(journal, uniqueid, kind))
 
-    def find(self, text: str) -> list[str]:
-        """The uniqueids of the calls meant by a uniqueid, an external id or a canonical number, the newest first."""
-        return self._file.ask(lambda journal: people.find(journal, text))
-
-    def owed(self) -> list[Delivery]:
-        """All that is due, parked or held, by due time."""
-        return self._file.ask(people.owed)
-
-    def delivery(self, delivery_id: int) -> Delivery | None:
-        """One item by its id."""
-        return self._file.ask(lambda journal: people.delivery(journal, delivery_id))
-
     def retry(self, delivery_id: int) -> bool:
         """Due now and as if never refused: parked, held, put off, even dropped; False for what is done or unknown."""
-        return self._file.change(lambda journal: people.retry(journal, delivery_id, time.time()))
+        return self._change(lambda journal: people.retry(journal, delivery_id, time.time()))
 
     def hold(self, delivery_id: int) -> bool:
         """Keep a due or parked item back until it is released; False where it is neither."""
-        return self._file.change(lambda journal: people.hold(journal, delivery_id))
+        return self._change(lambda journal: people.hold(journal, delivery_id))
 
     def release(self, delivery_id: int) -> bool:
         """Let a held item be due again at its own time; False where it is not held."""
-        return self._file.change(lambda journal: people.release(journal, delivery_id))
+        return self._change(lambda journal: people.release(journal, delivery_id))
 
     def drop(self, delivery_id: int) -> bool:
         """Give an item up, a register or finish with all that is left of its call; False for what is done."""
-        return self._file.change(lambda journal: people.drop(journal, delivery_id))
+        return self._change(lambda journal: people.drop(journal, delivery_id))
 
     def tell(self, uniqueid: str, what: str, detail: str = "", at: float | None = None) -> bool:
         """Add a line to a call's story (80 and 500 characters, 60 lines), now or `at`; False for an unknown call."""
         when = time.time() if at is None else at
-        return self._file.change(lambda journal: people.tell(journal, uniqueid, when, what, detail))
+        return self._change(lambda journal: people.tell(journal, uniqueid, when, what, detail))
+
+    def tell_soon(self, uniqueid: str, what: str, detail: str = "") -> None:
+        """The same from any thread and without a write of its own: it goes with the next one, whatever that is for.
+
+        A story is worth no journey to the disk that a caller's step would wait behind; a kill loses its last seconds.
+        """
+        self._soon(partial(people.tell, uniqueid=uniqueid, at=time.time(), what=what, detail=detail))
+
+    def leave_out_soon(self, call: LeftOut) -> None:
+        """Note a call of which the CRM is told nothing, so that people can be told why; as `tell_soon`."""
+        self._soon(partial(people.leave_out, call=call))
+
+    def write_story(self) -> None:
+        """Write what was said by `tell_soon` and `leave_out_soon`, or nothing."""
+        if self._waiting:
+            self._change(lambda journal: None)
 
     def story(self, uniqueid: str) -> list[StoryLine]:
         """What happened to a call, in the order of happening."""
-        return self._file.ask(lambda journal: people.story(journal, uniqueid))
+        self.write_story()
+        return super().story(uniqueid)
+
+    def left_out(self, since: float, until: float, number: str = "") -> list[LeftOut]:
+        """Calls of which the CRM was told nothing."""
+        self.write_story()
+        return super().left_out(since, until, number)
+
+    def _soon(self, step: Step[object]) -> None:
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append(step)
+
+    def _change(self, step: Step[Answer]) -> Answer:
+        """Have a step write, and with it what waits for the next write. Within another one it is a part of that."""
+        if self._within:
+            return self._file.change(step)
+        taken: list[Step[object]] = []
+
+        def all_of_it(database: sqlite3.Connection) -> Answer:
+            answer = step(database)
+            taken.extend(self._waiting.popleft() for _ in range(len(self._waiting)))
+            for one in taken:
+                one(database)
+            return answer
+
+        self._within = True
+        try:
+            return self._file.change(all_of_it)
+        except BaseException:
+            self._waiting.extendleft(reversed(taken))
+            raise
+        finally:
+            self._within = False
 
     # -- upkeep ------------------------------------------------------------------------------------------------
 
@@ -221,7 +265,7 @@ class Journal:
 
         At most 200 in one step, whatever is asked for.
         """
-        return self._file.change(lambda journal: keeping.prune(journal, before, time.time(), most))
+        return self._change(lambda journal: keeping.prune(journal, before, time.time(), most))
 
     @property
     def uncertain_before(self) -> float:
@@ -234,7 +278,7 @@ class Journal:
 
     def stamp(self) -> None:
         """Note that the journal is in use: at start, and then every minute or so."""
-        number = self._file.change(lambda journal: stamp.next_stamp(journal, self._run))
+        number = self._change(lambda journal: stamp.next_stamp(journal, self._run))
         try:
             stamp.write(self._run, number)
         except OSError as error:
@@ -245,7 +289,7 @@ class Journal:
         try:
             if not self._file.replaced and self._file.ask(lambda journal: stamp.is_older(journal, self._run)):
                 now = time.time()
-                self._file.change(lambda journal: stamp.set_uncertain(journal, now))
+                self._change(lambda journal: stamp.set_uncertain(journal, now))
                 LOG.warning(
                     "%s is older than the last run: what it owes is looked up at the portal first", self._file.path.name
                 )

@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..journal.records import FINISH, HIDE, REGISTER, SHOW, Delivery, Entry
 from ..journal.store import Journal
-from . import intake, orphans
+from . import intake, orphans, story
 from .agenda import LOOK_SECONDS, Agenda
 from .doubts import Doubts
 from .errands import Circumstances, Errand, Nothing, errand_for
@@ -44,6 +44,7 @@ LOGIN_SECONDS = 5.0  # between two looks whether somebody has logged in: they co
 PRUNE_SECONDS = 600.0
 STAMP_SECONDS = 60.0
 START_SECONDS = 0.25
+STORY_SECONDS = 4.0  # the longest that a line of a call's story waits for a write to ride on, while nothing fails
 BUSY_SECONDS = 0.2  # until a live register of the same client is looked for again
 BATCH_SECONDS = 70.0  # the portal gives a request up after 60 s
 
@@ -66,7 +67,7 @@ class DeliveryThread(threading.Thread):
         self.most = batch.MOST  # items in the next request
         self.said = ""
         self.suspect: Delivery | None = None  # the item that was alone when the portal failed last
-        self.pruned = self.stamped = runtime.clock.monotonic()
+        self.pruned = self.stamped = self.told = runtime.clock.monotonic()
 
     def run(self) -> None:
         """Deliver until the service stops."""
@@ -154,15 +155,20 @@ class DeliveryThread(threading.Thread):
 
         :raises PortalWaits: nothing was sent, for the portal's limits.
         """
-        began = time.monotonic()
+        runtime, began = self.runtime, time.monotonic()
         try:
             answers = self.send(chosen, urgency)
         except PortalWaits:
             raise
         except PortalError as error:
             if len(chosen) > 1 or error.blame == PORTAL:
+                for one in chosen:
+                    runtime.tell(one.item.uniqueid, *story.late(one, error, len(chosen), _since(began)))
                 return self.portal_failed(chosen, error)
             answers = {chosen[0].item.id: error}
+        for one in chosen:
+            answer = answers[one.item.id]
+            runtime.tell(one.item.uniqueid, *story.late(one, answer, len(chosen), _since(began)))
         waiting, trouble = self.settlement.settle(chosen, answers)
         if trouble is not None:
             return self.portal_failed(waiting, trouble)
@@ -290,6 +296,9 @@ class DeliveryThread(threading.Thread):
     def keep_up(self) -> None:
         """Note every minute that the journal is in use; forget old calls, in small steps."""
         now = self.runtime.clock.monotonic()
+        if now - self.told >= STORY_SECONDS:
+            self.told = now
+            self.runtime.write(lambda journal: journal.write_story())
         if now - self.stamped >= STAMP_SECONDS:
             self.stamped = now
             self.runtime.write(lambda journal: journal.stamp())
@@ -298,3 +307,7 @@ class DeliveryThread(threading.Thread):
         self.pruned = now
         before = self.runtime.clock.now() - self.runtime.settings.journal_days * 86400
         self.runtime.write(lambda journal: journal.prune(before))
+
+
+def _since(began: float) -> float:
+    return time.monotonic() - began

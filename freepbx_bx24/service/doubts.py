@@ -71,4 +71,5 @@ class Doubts:
             runtime.write(settle).result()
             for uniqueid in finished:
                 LOG.info("%s: the portal has this call already", uniqueid)
+                runtime.tell(uniqueid, "looked up", "the portal has this call already: nothing is told a second time")
         return [one for one in errands if one.entry.uniqueid not in finished]

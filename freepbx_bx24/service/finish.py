@@ -11,11 +11,11 @@ from datetime import datetime
 from ..bitrix24.client import Urgency
 from ..call import INBOUND, Outcome, Registration
 from ..errors import JournalError, PortalError
-from ..journal.records import Entry, Registered
+from ..journal.records import HUNG_UP, Entry, Registered
 from ..journal.store import Journal
 from ..pbx import frame as frames
 from ..policy import Rules, Skip, decide_outcome, decide_registration
-from . import portal_calls
+from . import portal_calls, story
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.finish")
@@ -65,9 +65,12 @@ def handle(runtime: Runtime, frame: frames.Frame) -> None:
         LOG.warning("%s: register left nothing behind: rebuilt from what finish knows", uniqueid)
         call_id = frame.fact("call_id")
         entry = Entry(rebuilt, Registered(call_id) if call_id else None)
-    outcome = decide_outcome(runtime.settings.rules, entry.registration, frames.ending(frame))
+        runtime.tell(uniqueid, story.CAME, "register left nothing behind: rebuilt from what the hangup handler knows")
+    ending = frames.ending(frame)
+    outcome = decide_outcome(runtime.settings.rules, entry.registration, ending)
     LOG.info("%s: %s, %d s", uniqueid, outcome.status_code, outcome.talk_seconds)
     known, legs = entry, runtime.presence.end(uniqueid)
+    runtime.tell(uniqueid, HUNG_UP, story.hung_up(ending, outcome))
     try:
         runtime.write(lambda journal: _write(journal, known, outcome, legs, since(frame))).result()
     except JournalError:  # the disk refuses: tell the portal now, in the background
@@ -77,7 +80,7 @@ def handle(runtime: Runtime, frame: frames.Frame) -> None:
 
 def _write(journal: Journal, entry: Entry, outcome: Outcome, legs: str, due: float) -> None:
     """Write down the end of a call, and its beginning where the journal does not have that."""
-    if journal.begin(entry.registration, due) and entry.registered:
+    if journal.begin(entry.registration, due, 0, entry.registration.rule) and entry.registered:
         journal.registered(entry.uniqueid, entry.registered)
     journal.ended(outcome, due)
     if legs:

@@ -14,12 +14,13 @@ from typing import Callable
 from ..call import Registration
 from ..errors import JournalError
 from ..journal import records
-from ..journal.records import FINISH
+from ..journal.records import FINISH, HUNG_UP, REGISTER
 from ..journal.store import Journal, intake_files
 from ..pbx import frame as frames
 from ..policy import decide_registration
-from . import finish
+from . import finish, story
 from .note import FRAME, RESULT
+from .register import leave_out
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.intake")
@@ -120,13 +121,16 @@ def _read_frame(runtime: Runtime, data: bytes) -> None:
         # Whoever left it may have told the portal before: that matters where the portal can't be asked whether it was.
         runtime.write(lambda journal: journal.postpone((frame.uniqueid, FINISH), time.time(), "left behind")).result()
         return
-    decision = decide_registration(runtime.settings.rules, frames.beginning(frame))
+    beginning = frames.beginning(frame)
+    decision = decide_registration(runtime.settings.rules, beginning)
     if isinstance(decision, Registration):
         taken = decision
-        if runtime.write(lambda journal: journal.begin(taken, finish.since(frame))).result():
+        runtime.tell(frame.uniqueid, story.CAME, f"{story.came(beginning)}; the service was not there, or busy")
+        if runtime.write(lambda journal: journal.begin(taken, finish.since(frame), 0, taken.rule)).result():
             LOG.info("%s: taken in", frame.uniqueid)
     else:
         LOG.info("%s: left out: %s", frame.uniqueid, decision.why)
+        leave_out(runtime, beginning, decision)
 
 
 def _read_result(runtime: Runtime, data: bytes) -> None:
@@ -136,9 +140,14 @@ def _read_result(runtime: Runtime, data: bytes) -> None:
     outcome = records.outcome_from_text(result["outcome"]) if result.get("outcome") else None
 
     due = min(registration.started.timestamp(), time.time())  # a backlog where it is old
+    if registered:
+        runtime.tell(registration.uniqueid, REGISTER, f"without the service: {story.registered(registered)}")
+    if outcome:
+        said = f"without the service: code {outcome.status_code}, {outcome.talk_seconds} s"
+        runtime.tell(registration.uniqueid, HUNG_UP, f"{said}{', finished' if result.get('finished') else ''}")
 
     def take(journal: Journal) -> None:
-        journal.begin(registration, due)
+        journal.begin(registration, due, 0, registration.rule)
         entry = journal.entry(registration.uniqueid)
         if registered and entry and entry.registered is None:
             journal.registered(registration.uniqueid, registered)

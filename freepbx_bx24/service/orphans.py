@@ -6,10 +6,10 @@ import logging
 import time
 from typing import Sequence
 
-from ..journal.records import Entry
+from ..journal.records import HUNG_UP, Entry
 from ..journal.store import Journal
 from ..policy import decide_unseen_outcome
-from . import intake, legs_text
+from . import intake, legs_text, story
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.presence")
@@ -48,13 +48,15 @@ def _end(runtime: Runtime, entries: Sequence[Entry], ended: float, *, seen: bool
             rules = runtime.settings.rules
             outcomes[entry.uniqueid] = decide_unseen_outcome(rules, entry.registration, talker, seconds, seen=seen)
 
+    how = "its finish script never came" if seen else "Asterisk has lost it"
+
     def write(journal: Journal) -> None:
         for outcome in outcomes.values():
+            journal.tell_soon(outcome.uniqueid, HUNG_UP, story.unseen(how, outcome))
             journal.ended(outcome, time.time())
 
     if outcomes:
         runtime.write(write).result()
         runtime.wake.set()
     for uniqueid, outcome in outcomes.items():
-        how = "its finish script never came" if seen else "Asterisk has lost it"
         LOG.warning("%s: %s: told as %s, %d s", uniqueid, how, outcome.status_code, outcome.talk_seconds)

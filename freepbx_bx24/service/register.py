@@ -6,14 +6,16 @@ import logging
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Mapping
 
-from ..call import Person, Registration
+from ..bitrix24.replies import Result
+from ..call import INBOUND, Beginning, Person, Registration
 from ..errors import GIVE_UP, PORTAL, ChannelError, PortalError
-from ..journal.records import REGISTER, Entry, Registered
+from ..journal.records import REGISTER, Entry, LeftOut, Registered
 from ..pbx import frame as frames
 from ..pbx.agi import Conversation, harmless
-from ..policy import Skip, decide_registration
-from . import outputs, portal_calls
+from ..policy import Skip, client_number, decide_registration
+from . import outputs, portal_calls, story
 from .people import resolved
 from .runtime import Runtime
 
@@ -24,24 +26,28 @@ RETRY_SECONDS = 2.0
 
 def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) -> None:
     """Register the call of a frame. Whatever the portal does, the dialplan hears of it before the deadline."""
-    decision = decide_registration(runtime.settings.rules, frames.beginning(frame))
+    beginning = frames.beginning(frame)
+    decision = decide_registration(runtime.settings.rules, beginning)
     if isinstance(decision, Registration):
         decision = _known_person_or_skip(runtime, decision)
     if isinstance(decision, Skip):
         LOG.info("%s: left out: %s", frame.uniqueid, decision.why)
-        _tell(conversation, frame, outputs.SKIPPED, decision.why)
+        _tell(runtime, conversation, frame, outputs.SKIPPED, decision.why)
+        leave_out(runtime, beginning, decision)
         return
     decision = resolved(decision, runtime.directory)
     runtime.presence.begin(decision.uniqueid, decision.direction)
     now = time.time()
     # Not due before the live attempt has had its time: the delivery must not do the same beside it.
-    runtime.write(lambda journal: journal.begin(decision, now + runtime.request_seconds + 5)).add_done_callback(
+    due, user_id = now + runtime.request_seconds + 5, decision.people[0].user_id
+    runtime.tell(decision.uniqueid, story.CAME, story.came(beginning))
+    runtime.write(lambda journal: journal.begin(decision, due, user_id, decision.rule)).add_done_callback(
         lambda future: _keep_unwritten(runtime, Entry(decision), future)
     )
     remaining = frame.deadline - LEAVE_SECONDS - time.monotonic()
     if runtime.breaker.open or remaining <= 0:
         retry_later(runtime, decision.uniqueid, "the portal is not answering")
-        _tell(conversation, frame, outputs.PENDING, "the portal is not answering: registered later")
+        _tell(runtime, conversation, frame, outputs.PENDING, "the portal is not answering: registered later")
         return
     attempt = runtime.in_background(_attempt, runtime, decision, remaining)
     try:
@@ -50,33 +56,35 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
         if attempt.cancel():
             retry_later(runtime, decision.uniqueid, "every connection to the portal was busy")
         _count_failure(runtime)
-        _tell(conversation, frame, outputs.PENDING, "the portal did not answer in time: registered later")
+        _tell(runtime, conversation, frame, outputs.PENDING, "the portal did not answer in time: registered later")
     except PortalError as error:
         if error.retryable and error.blame == PORTAL:  # a portal that refuses one call at once costs nobody time
             _count_failure(runtime)
         # What waits for the portal, or for a person who lets us in, is registered later; what it refuses is not.
         status = outputs.FAILED if error.remedy == GIVE_UP else outputs.PENDING
-        _tell(conversation, frame, status, harmless(error.message))
+        _tell(runtime, conversation, frame, status, harmless(error.message))
     else:
         if runtime.breaker.answered():
             LOG.info("the portal answers in time again")
-        _tell(conversation, frame, outputs.REGISTERED, "", registered)
+        _tell(runtime, conversation, frame, outputs.REGISTERED, "", registered)
 
 
 def retry_later(runtime: Runtime, uniqueid: str, why: str, refused: bool = False) -> None:
     """Leave a registration to the delivery, now that no live attempt is under way."""
     due = time.time() + RETRY_SECONDS * runtime.scale
+    runtime.tell(uniqueid, story.PUT_OFF, story.put_off(REGISTER, due, why))
     runtime.write(lambda journal: journal.postpone((uniqueid, REGISTER), due, why, refused))
     runtime.wake.set()
 
 
 def _attempt(runtime: Runtime, registration: Registration, patience: float) -> Registered:
     """One live request, which a caller waits for so many seconds; its answer is kept in any case."""
-    uniqueid, origin = registration.uniqueid, runtime.client.origin
+    uniqueid, origin, began = registration.uniqueid, runtime.client.origin, time.monotonic()
     try:
-        registered = _registered(runtime, registration, patience)
+        registered, together = _registered(runtime, registration, patience)
     except PortalError as error:
         LOG.warning("%s: register failed: %s", uniqueid, error)
+        runtime.tell(uniqueid, REGISTER, story.live(1, time.monotonic() - began, error.message))
         retry_later(runtime, uniqueid, error.message, error.remedy == GIVE_UP)
         raise
     except Exception:  # nobody may wait for this any more: it must not die in silence
@@ -84,6 +92,8 @@ def _attempt(runtime: Runtime, registration: Registration, patience: float) -> R
         retry_later(runtime, uniqueid, "unforeseen: see the log")
         raise
     LOG.info("%s: registered as %s", uniqueid, registered.call_id)
+    seconds = time.monotonic() - began
+    runtime.tell(uniqueid, REGISTER, story.live(together, seconds, story.registered(registered)))
     # The delivery is not woken: it would work beside the variables that the caller waits for, and owes nothing yet.
     runtime.write(lambda journal: journal.registered(uniqueid, registered, origin)).add_done_callback(
         lambda future: _keep_unwritten(runtime, Entry(registration, registered), future)
@@ -91,18 +101,36 @@ def _attempt(runtime: Runtime, registration: Registration, patience: float) -> R
     return registered
 
 
+def leave_out(runtime: Runtime, beginning: Beginning, skip: Skip) -> None:
+    """Remember a call of which the CRM is told nothing, for whoever looks for it."""
+    number = client_number(runtime.settings.rules, beginning)
+    at = beginning.started.timestamp()
+    runtime.left_out(LeftOut(beginning.uniqueid, at, beginning.direction, number, skip.why))
+
+
 def turn_of(registration: Registration) -> str:
     """Whose turn a registration needs: its client's where it may make a lead, else nobody's."""
     return registration.number if registration.create else registration.uniqueid
 
 
-def _registered(runtime: Runtime, registration: Registration, patience: float) -> Registered:
-    """Ask the portal, after whoever registers another call of this client now: it may be making the lead."""
+def _registered(runtime: Runtime, registration: Registration, patience: float) -> tuple[Registered, int]:
+    """Ask the portal, after whoever registers another call of this client now: it may be making the lead.
+
+    Returns its answer, and how many registers went in that request.
+    """
+    together = 1
+
+    def ask(method: str, parameters: Mapping[str, object], seconds: float) -> Result:
+        nonlocal together
+        result = ask_portal(method, parameters, seconds)
+        together = result.together
+        return result
+
     began = time.monotonic()
     with runtime.turns.turn(turn_of(registration), runtime.request_seconds / 2):
-        ask = portal_calls.asking_with_others(runtime.client, patience - (time.monotonic() - began))
+        ask_portal = portal_calls.asking_with_others(runtime.client, patience - (time.monotonic() - began))
         seconds = runtime.request_seconds - (time.monotonic() - began)
-        return portal_calls.register(ask, runtime.directory, registration, seconds)
+        return portal_calls.register(ask, runtime.directory, registration, seconds), together
 
 
 def _keep_unwritten(runtime: Runtime, entry: Entry, future: Future[bool]) -> None:
@@ -128,10 +156,20 @@ def _count_failure(runtime: Runtime) -> None:
 
 
 def _tell(
-    conversation: Conversation, frame: frames.Frame, status: str, reason: str, registered: Registered | None = None
+    runtime: Runtime,
+    conversation: Conversation,
+    frame: frames.Frame,
+    status: str,
+    reason: str,
+    registered: Registered | None = None,
 ) -> None:
     """Set the variables; a channel that is gone is no trouble, the hangup handler finishes the call."""
     try:
         outputs.tell(conversation, status, reason, registered)
     except ChannelError as error:
         LOG.info("%s: %s", frame.uniqueid, error)
+        runtime.tell(frame.uniqueid, story.DIALPLAN, f"could not be told {status}: {error}")
+    else:
+        allowed = runtime.settings.wait_in if frame.direction == INBOUND else runtime.settings.wait_out
+        waited = max(allowed - (frame.deadline - time.monotonic()), 0.0)  # counted from the guard's own start
+        runtime.tell(frame.uniqueid, story.DIALPLAN, story.told(status, reason, registered, waited))

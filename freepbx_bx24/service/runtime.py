@@ -11,7 +11,7 @@ from typing import Any, Callable, TypeVar
 
 from ..bitrix24.portal import open_portal
 from ..errors import JournalError
-from ..journal.records import Entry
+from ..journal.records import Entry, LeftOut
 from ..journal.store import Journal
 from ..settings import Settings
 from . import directory_file
@@ -96,6 +96,14 @@ class Runtime:
         future = self._journal_thread.submit(step, self._journal)
         future.add_done_callback(self._log_failure)
         return future
+
+    def tell(self, uniqueid: str, what: str, detail: str = "") -> None:
+        """Add a line to a call's story: nobody waits for it, and the disk is not asked for it alone."""
+        self._journal.tell_soon(uniqueid, what, detail)
+
+    def left_out(self, call: LeftOut) -> None:
+        """Remember that the CRM is told nothing of a call, and why; as `tell`."""
+        self._journal.leave_out_soon(call)
 
     def _log_failure(self, future: Future[Answer]) -> None:
         error = None if future.cancelled() else future.exception()

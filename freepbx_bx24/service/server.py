@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import Bx24Error, ChannelError, ServiceError
 from ..pbx import frame as frames
 from ..pbx.agi import conversation_over
-from . import finish, intake, register
+from . import control, finish, intake, register
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.server")
@@ -24,6 +24,7 @@ FRAME_SECONDS = 1.0
 ACCEPT_SECONDS = 10  # an idle worker turns that often
 # The workers beat as one: while any of them turns calls are answered. Longer than `wait` may be made.
 LONGEST_SECONDS = 45.0
+CONTROL_SECONDS = 10.0  # for a command to read its answer, which may be a megabyte
 PING = b"kind=ping\0\0"
 
 
@@ -114,6 +115,12 @@ def serve(runtime: Runtime, connection: socket.socket) -> None:
     data = _read_frame(connection)
     if data == PING:
         connection.sendall(b"taken\ndone\n")
+        return
+    if data.startswith(control.BEGINNING):
+        connection.sendall(b"taken\n")
+        line = control.answer(runtime, data)
+        connection.settimeout(CONTROL_SECONDS)
+        connection.sendall(line + b"done\n")
         return
     frame = frames.parse(data)
     if time.monotonic() >= frame.deadline:

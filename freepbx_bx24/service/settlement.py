@@ -13,6 +13,7 @@ from ..bitrix24.client import Result, Urgency
 from ..errors import AGAIN, METHOD, PORTAL, PortalBroken, PortalError, PortalRefused, PortalWaits
 from ..journal.records import FINISH, HIDE, PARKED, REGISTER, SHOW, Delivery, Registered
 from ..journal.store import Journal
+from . import story
 from .errands import CARDS, Errand, Fate, fate
 from .late_cards import owe_late_card
 from .runtime import Runtime
@@ -92,6 +93,7 @@ class Settlement:
             if verdict is Fate.NEXT_PERSON:
                 who = f"user {errand.user_id}" if errand.user_id else "that extension"
                 LOG.warning("%s: the portal does not know %s: the next person is tried", item.uniqueid, who)
+                self.runtime.tell(item.uniqueid, item.kind, f"the portal does not know {who}: the next person is tried")
                 self.persons[item.id] = self.persons.get(item.id, 0) + 1
             elif verdict is Fate.LOOK_UP:
                 unsure.append(errand)
@@ -140,6 +142,8 @@ class Settlement:
                 if errand.item.attempts or errand.item.id <= self.earlier
             }
         for call_id, errand in call_ids.items():
+            found = "the portal has its end already" if call_id in known else "the portal has no such call"
+            runtime.tell(errand.item.uniqueid, "looked up", f"{call_id}: {found}")
             if call_id in known:
                 self.write(_finish(errand.item.uniqueid))
             else:
@@ -151,22 +155,27 @@ class Settlement:
         LOG.warning("%s: the portal lost this call: it is registered anew", uniqueid)
         # Not at once: a portal that forgets all would be flooded.
         due = self.runtime.clock.now() + LONGEST_SECONDS * self.runtime.scale
+        self.runtime.tell(uniqueid, story.PUT_OFF, story.put_off(REGISTER, due, "the portal lost this call"))
         self.write(lambda journal: journal.unregistered(uniqueid, due))
 
     def refused(self, item: Delivery, error: PortalError, *, at_once: bool = False) -> None:
         """The portal refuses this very item: it has a back-off of its own, and in the end waits for a human."""
         LOG.warning("%s: %s not delivered: %s", item.uniqueid, item.kind, error)
         if at_once or item.refusals + 1 >= TRIES:
+            self.runtime.tell(item.uniqueid, PARKED, f"{item.kind}, for a person to decide: {error.message}")
             self.write(lambda journal: journal.park(item.id, error.message))
             LOG.error("%s: %s is %s for you to look at: %s %s", item.uniqueid, item.kind, PARKED, error, error.hint)
             return
         due = self.runtime.clock.now() + back_off(item.refusals, LONGEST_ITEM_SECONDS) * self.runtime.scale
+        self.runtime.tell(item.uniqueid, story.PUT_OFF, story.put_off(item.kind, due, error.message))
         self.write(lambda journal: journal.postpone(item.id, due, error.message, refused=True))
 
     def put_off(self, errands: Sequence[Errand], error: PortalError, seconds: float = 0.0) -> None:
         """Nobody's fault: the items wait so long, or as long as the error asks for."""
         pause = seconds or max(error.pause_seconds, FIRST_SECONDS) * self.runtime.scale
         due = self.runtime.clock.now() + pause
+        for one in errands:
+            self.runtime.tell(one.item.uniqueid, story.PUT_OFF, story.put_off(one.item.kind, due, error.message))
         if error.blame == METHOD:
             methods = " and ".join(sorted({errand.method for errand in errands}))
             LOG.info("%s has to wait: %s", methods, error)
@@ -176,6 +185,7 @@ class Settlement:
     def strike_off(self, item: Delivery, why: str) -> None:
         """Nothing needs to be said for this item any more; what can't be, of a register or finish, is for a human."""
         LOG.info("%s: %s is not sent: %s", item.uniqueid, item.kind, why)
+        self.runtime.tell(item.uniqueid, item.kind, f"not sent: {why}")
         if item.kind in CARDS:
             self.write(lambda journal: journal.drop(item.id))
         else:

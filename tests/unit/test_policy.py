@@ -375,7 +375,8 @@ def test_who_answered_is_read_from_what_each_kind_of_dialling_leaves(
     name: str, number: str, member: str, who: str
 ) -> None:
     ending = replace(INBOUND_END, dialled_peer_name=name, dialled_peer_number=number, member_interface=member)
-    assert who_answered(ending) == who
+    assert who_answered(ending)[0] == who
+    assert bool(who_answered(ending)[1]) == bool(who)
 
 
 def test_a_device_that_answered_is_the_person_whom_people_names() -> None:
@@ -504,3 +505,60 @@ def test_an_outbound_call_of_which_nothing_more_is_known_has_no_outcome_of_its_o
 
 def test_a_talk_of_no_known_length_still_counts_as_answered():
     assert decide_unseen_outcome(RULES, registration(INBOUND_CALL), "102").talk_seconds == 1
+
+
+# -- why -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("different", "rule"),
+    [
+        (
+            {},
+            "line +74957770000 (Sales) by the number called, 74957770000; person 101, the line's;"
+            " a lead for an unknown client: create.in",
+        ),
+        (
+            {"line": "+74957770001"},
+            "line +74957770001 (Support) by BX24_LINE, +74957770001; person 120, the line's; no lead: create.in",
+        ),
+        (
+            {"did": "8800333012", "user": "chief", "create": "0"},
+            "line +74957770002 (Shop) by the number called, 8800333012 (DID pattern _88003330XX);"
+            " person user:12, BX24_USER; no lead: BX24_CREATE",
+        ),
+        (
+            {"did": "s", "trunk": "mts"},
+            "line +74957770002 (Shop) by trunk mts; person 100, default_person;"
+            " a lead for an unknown client: create.in",
+        ),
+        (
+            {"did": "74990000000"},
+            "line +74957770000 as default_line: the configuration has none for the number called, 74990000000;"
+            " person 100, default_person; a lead for an unknown client: create.in",
+        ),
+        (
+            {"did": "s", "trunk": ""},
+            "line +74957770000 as default_line: the configuration has none for a call without a DID;"
+            " person 100, default_person; a lead for an unknown client: create.in",
+        ),
+    ],
+)
+def test_a_registration_says_by_what_rule_it_is_as_it_is(different: dict[str, str], rule: str) -> None:
+    decision = decide_registration(RULES, replace(INBOUND_CALL, **different))
+    assert isinstance(decision, Registration)
+    assert decision.rule == rule
+
+
+def test_an_outbound_calls_rule_names_who_dialled_and_the_caller_id_shown() -> None:
+    decision = decide_registration(RULES, OUTBOUND_CALL)
+    assert isinstance(decision, Registration)
+    assert decision.rule == (
+        "line +74957770000 (Sales) by the caller id shown, 74957770000; person 103, who dialled; no lead: create.out"
+    )
+
+
+def test_a_hidden_numbers_rule_says_why_there_is_no_lead() -> None:
+    decision = decide_registration(replace(RULES, anonymous="+70000000000"), replace(INBOUND_CALL, number="anonymous"))
+    assert isinstance(decision, Registration)
+    assert decision.rule.endswith("no lead: the number is hidden")

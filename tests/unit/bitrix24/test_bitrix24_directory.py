@@ -608,3 +608,21 @@ def test_a_list_that_comes_after_the_portal_was_changed_is_not_taken(client, por
     assert [str(error) for error in caught] == ["the list is that of the portal that was used before"] * 2
     assert not directory.loaded
     assert directory.load(client) == 99
+
+
+def test_names_are_kept_for_people_to_read_also_over_a_restart_and_forgotten_with_their_portal(loaded):
+    assert loaded.name(loaded.user_id(Person("101"))) == "Anton Belov"
+    kept = Directory.from_json(loaded.to_json())
+    assert kept.name(kept.user_id(Person("101"))) == "Anton Belov"
+    assert kept.name(0) == kept.name(999_999) == ""
+    kept.belong_to("https://one.example")
+    kept.belong_to("https://another.example")
+    assert kept.name(1101) == ""
+
+
+@pytest.mark.parametrize("names", ['{"5": "a\\u001b[2J"}', '{"5": 1, "6": "x"}', "[]", '{"x": "y"}', '{"5": null}'])
+def test_names_of_a_hostile_file_are_text_and_nobodys_but_an_employees(names):
+    kept = Directory.from_json(f'{{"version": 2, "extensions": {{"5": "101"}}, "names": {names}}}')
+    assert kept.user_id(Person("101")) == 5
+    assert kept.name(5).isprintable()
+    assert kept.name(6) == ""

@@ -135,3 +135,23 @@ def test_a_change_is_said_in_counts_and_extensions_and_never_at_length():
     twice = people([Employee(1, "1"), Employee(2, "1"), Employee(3, "3")])
     assert changes(some(3), twice) == "extensions that are gone: 2; extensions that several people have: 1"
     assert changes(twice, some(3)) == "new extensions: 2; no extension has several people any more"
+
+
+# -- names ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ({"NAME": "Anton", "LAST_NAME": "Belov"}, "Anton Belov"),
+        ({"NAME": "Анна", "LAST_NAME": None}, "Анна"),
+        ({"NAME": ["x"], "LAST_NAME": ""}, ""),
+        ({"NAME": "a\x1b[2J\u202e\nb", "LAST_NAME": "c"}, "a [2J b c"),
+        ({"NAME": "x" * 1000, "LAST_NAME": "y"}, "x" * 60),
+    ],
+)
+def test_a_name_is_what_people_can_read_and_no_more(row, name):
+    one = employee({"ID": "5", **row})
+    assert one is not None
+    assert one.name == name
+    assert people([one]).names == ({5: name} if name else {})
