@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 from freepbx_bx24.sandbox.portal import Portal
 from tests.support.agi_script import intake
@@ -191,3 +192,51 @@ def test_two_calls_of_one_new_client_at_once_make_one_lead(portal: Portal, servi
     # A real portal has no lock of its own: one is answered before the next one is asked.
     asked = [one for one in ledger["requests"] if one["method"] == REGISTER_METHOD]
     assert all(earlier["answered"] <= later["arrived"] for earlier, later in zip(asked, asked[1:]))
+
+
+def test_a_finish_that_comes_before_the_registers_frame_was_taken_in_keeps_what_the_frame_says(
+    portal: Portal, service: RunningService
+) -> None:
+    service.start()
+    service.signal(signal.SIGSTOP)
+    in_a_menu = f"{time.time() - 600:.0f}.77"  # the channel is older than the call that the CRM is to see
+    began = time.time()
+    assert service.register(in_a_menu, variables={"BX24_LINE": "+74957770000"}).variables["BX24_STATUS"] == "PENDING"
+    assert intake(service.directory)
+    service.signal(signal.SIGCONT)
+    service.finish(in_a_menu, variables=ANSWERED)
+    (call,) = service.wait_for_calls()
+    assert abs(datetime.fromisoformat(call["CALL_START_DATE"]).timestamp() - began) <= 1
+    assert call["LINE_NUMBER"] == "+74957770000"
+
+
+def test_a_card_that_was_shown_before_the_first_list_of_employees_came_is_closed_where_another_one_talked(
+    portal: Portal, service: RunningService
+) -> None:
+    with portal.gate("user.get"):
+        service.start()
+        run = service.register()
+    wait_until((service.directory / "state" / "directory.json").exists, 10, service.log)
+    service.finish(variables={**ANSWERED, **run.variables})
+    (call,) = service.wait_for_calls()
+    assert (call["registered_by"], call["finished_by"]) == (1102, 1101)
+    cards = {card["USER_ID"]: card["action"] for card in portal.ledger()["cards"]}
+    assert cards[1102] == "hide"
+
+
+def test_a_register_that_was_under_way_when_the_service_was_killed_is_made_at_once_by_the_next(
+    portal: Portal, service: RunningService
+) -> None:
+    service.environment["BX24_TEST_TIME_SCALE"] = "1"
+    service.start()
+    with portal.gate(REGISTER_METHOD) as gate, ThreadPoolExecutor(1) as caller:
+        run = caller.submit(service.register)
+        gate.wait_for_arrival()
+        wait_until(lambda: len(service.owed()) == 1, 5, service.log)
+        service.stop(signal.SIGKILL)
+        assert run.result().variables["BX24_STATUS"] == "PENDING"
+        gate.abort()
+    began = time.monotonic()
+    service.start()
+    wait_until(lambda: len(service.calls()) == 1, 10, service.log)
+    assert time.monotonic() - began < 8  # and not the twenty seconds that a live attempt may take
