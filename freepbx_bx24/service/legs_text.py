@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from ..pbx.call_legs import CallLegs, Span
 
 MOST_LEGS = 100  # of one call: a queue that rings for an hour rings its members hundreds of times
-_NOTHING: dict[str, Any] = {"unbroken": False, "legs": []}
 
 
 def write(story: CallLegs) -> str:
@@ -36,11 +34,14 @@ def last_talk(text: str, ended: float) -> tuple[str, float]:
 
     :param ended: wall clock seconds: until then a talk lasted whose end is not written down.
     """
-    talks = sorted(
-        (since, until if until is not None else max(ended, since), leg["device"])
-        for leg in _read(text)["legs"]
-        for since, until in leg["talks"]
-    )
+    try:
+        talks = sorted(
+            (float(since), float(until) if until is not None else max(ended, since), str(leg["device"]))
+            for leg in json.loads(text)["legs"]
+            for since, until in leg["talks"]
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):  # nothing is written down, or nothing that makes sense
+        return "", 0.0
     seconds, reached = 0.0, 0.0
     for since, until, _ in talks:  # two who talk at once are one talk of the client
         seconds += max(0.0, until - max(since, reached))
@@ -50,11 +51,3 @@ def last_talk(text: str, ended: float) -> tuple[str, float]:
 
 def _span(span: Span) -> list[float | None]:
     return [round(span.since.wall, 3), round(span.until.wall, 3) if span.until else None]
-
-
-def _read(text: str) -> dict[str, Any]:
-    try:
-        data = json.loads(text) if text else _NOTHING
-    except ValueError:
-        return _NOTHING
-    return data if isinstance(data, dict) and isinstance(data.get("legs"), list) else _NOTHING

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Sequence
 
 from ..pbx.ami import Ami
 from ..pbx.ami_wire import Message
-from ..pbx.call_legs import ENDED, LEFT, TALKING, At, Leg
+from ..pbx.call_legs import ENDED, LEFT, TALKING, At, Change, Leg
 from ..pbx.legs import Legs
 from ..pbx.manager_conf import read_account
 from . import legs_text
@@ -123,25 +123,25 @@ class Presence:
             self._legs.snapshot(snapshot, at)
             self._snapshot = frozenset(row.get("Uniqueid", "") for row in snapshot)
             self._snapshot_at = at
-            self._keep()
+            self._keep(self._legs.changes())  # whose end nobody saw is found by lost_calls()
         self.runtime.wake.set()
 
     def _event(self, event: Message) -> None:
         received = event.received
         with self._lock:
             self._legs.take(event, At(received, time.time() - (time.monotonic() - received)))
-            self._keep()
+            changes = self._legs.changes()
+            self._ended.update({change.uniqueid: change.at.monotonic for change in changes if change.kind == ENDED})
+            self._keep(changes)
 
     def _disconnected(self) -> None:
         with self._lock:
             self._legs.broken()
             self._last_seen = time.time()
 
-    def _keep(self) -> None:
+    def _keep(self, changes: Sequence[Change]) -> None:
         """Write down who talks since when: should everything die now, that is what is known."""
-        changes = self._legs.changes()
-        self._ended.update({change.uniqueid: change.at.monotonic for change in changes if change.kind == ENDED})
-        for uniqueid in {change.uniqueid for change in changes if change.kind in KEPT_CHANGES}:
+        for uniqueid in dict.fromkeys(change.uniqueid for change in changes if change.kind in KEPT_CHANGES):
             story = self._legs.story(uniqueid)
             if story is not None:
                 self._write(uniqueid, legs_text.write(story))

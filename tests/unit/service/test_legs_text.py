@@ -1,0 +1,78 @@
+"""What the journal keeps of a call's legs, and what can be told from it when everything else has died."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from freepbx_bx24.pbx.call_legs import At, CallLegs, Leg, Span
+from freepbx_bx24.service import legs_text
+
+
+def at(seconds: float) -> At:
+    return At(seconds + 50, seconds + 1000)
+
+
+def leg(device: str, *talks: tuple[float, float | None]) -> Leg:
+    spans = tuple(Span(at(since), None if until is None else at(until)) for since, until in talks)
+    return Leg(f"9.{device}", f"PJSIP/{device}-01", device, rang=Span(at(0), at(2)), ended="ANSWER", talks=spans)
+
+
+def story(*legs: Leg, unbroken: bool = True) -> str:
+    return legs_text.write(CallLegs("1.1", "in", legs, unbroken=unbroken))
+
+
+def test_legs_are_kept_in_the_wall_clocks_seconds() -> None:
+    assert json.loads(story(leg("101", (2, 9), (11, None)))) == {
+        "unbroken": True,
+        "legs": [
+            {
+                "device": "101",
+                "number": "",
+                "ended": "ANSWER",
+                "rang": [1000, 1002],
+                "talks": [[1002, 1009], [1011, None]],
+            }
+        ],
+    }
+
+
+def test_nobody_talked_where_nobody_is_known_to_have() -> None:
+    assert legs_text.last_talk(story(leg("101")), 1100) == ("", 0.0)
+    assert legs_text.last_talk("", 1100) == ("", 0.0)
+
+
+def test_a_talk_that_was_going_on_lasted_until_the_last_moment_that_is_known() -> None:
+    assert legs_text.last_talk(story(leg("101", (2, None))), 1042) == ("101", 40.0)
+
+
+def test_after_a_transfer_the_last_one_talked_and_all_talks_count() -> None:
+    assert legs_text.last_talk(story(leg("101", (2, 9)), leg("102", (12, None))), 1020) == ("102", 15.0)
+
+
+def test_two_who_talk_at_once_are_one_talk_of_the_client() -> None:
+    assert legs_text.last_talk(story(leg("101", (2, 9)), leg("102", (4, 12))), 1100) == ("102", 10.0)
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_talk() -> None:
+    assert legs_text.last_talk(story(leg("101", (2, None))), 900) == ("101", 0.0)
+
+
+def test_of_hundreds_of_legs_those_that_talked_are_kept() -> None:
+    many = [leg("200") for _ in range(500)]
+    text = story(leg("101", (2, 9)), *many)
+    assert len(json.loads(text)["legs"]) == legs_text.MOST_LEGS
+    assert legs_text.last_talk(text, 1100)[0] == "101"
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[]", "{}", '{"legs": 1}', '{"legs": [1]}', '{"legs": [{"talks": 7}]}'])
+def test_what_makes_no_sense_says_nothing(text: str) -> None:
+    assert legs_text.last_talk(text, 1100) == ("", 0.0)
+
+
+@given(some.text(max_size=40))
+def test_no_text_raises(text: str) -> None:
+    assert legs_text.last_talk(text, 1100.0)[1] >= 0.0

@@ -1,0 +1,183 @@
+"""What Asterisk shows of its calls while the service runs: late cards, calls that are gone, scripts that never come."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Callable, Iterator
+
+import pytest
+
+from freepbx_bx24.sandbox.portal import Portal
+from tests.support.ami_server import SECRET, USER, AmiServer, Peer
+from tests.support.running_service import RunningService, wait_until
+
+UNIQUEID = "1790000120.77"
+REGISTER = "telephony.externalcall.register"
+CALL = ["Channel: PJSIP/trunka-00000000", f"Uniqueid: {UNIQUEID}", f"Linkedid: {UNIQUEID}"]
+RINGS = [*CALL, "DestChannel: PJSIP/103-00000001", "DestUniqueid: 9.1", f"DestLinkedid: {UNIQUEID}"]
+PHONE = ["Channel: PJSIP/103-00000001", "Uniqueid: 9.1", f"Linkedid: {UNIQUEID}"]
+BRIDGE = ["BridgeUniqueid: B1", "BridgeType: basic", "BridgeTechnology: simple_bridge"]
+
+
+class Asterisk:
+    """A manager interface of which a test tells what it shows: its channels at each login, then its events."""
+
+    def __init__(self) -> None:
+        self.channels: list[list[str]] = []
+        self.logins = 0
+        self.server = AmiServer(self._play)
+
+    def _play(self, peer: Peer) -> None:
+        peer.log_in()
+        action = peer.expect("CoreShowChannels")
+        identifier = f"ActionID: {action['ActionID']}"
+        peer.answer(action, "EventList: start")
+        for channel in self.channels:
+            peer.say("Event: CoreShowChannel", identifier, *channel)
+        items = f"ListItems: {len(self.channels)}"
+        peer.say("Event: CoreShowChannelsComplete", identifier, "EventList: Complete", items)
+        self.logins += 1
+        self.peer = peer
+        peer.serve()
+
+    def shows(self, event: str, *headers: str) -> None:
+        self.peer.say(f"Event: {event}", *headers)
+
+    def dies(self) -> None:
+        self.peer.connection.shutdown(socket.SHUT_RDWR)
+
+    def rings(self) -> None:
+        self.shows("DialBegin", *RINGS, "DialString: 103/sip:103@10.0.0.1:5060")
+
+    def answers(self) -> None:
+        self.shows("DialEnd", *RINGS, "DialStatus: ANSWER")
+        self.shows("BridgeEnter", *PHONE, *BRIDGE)
+        self.shows("BridgeEnter", *CALL, *BRIDGE)
+
+    def hangs_up(self) -> None:
+        self.shows("BridgeLeave", *CALL, "BridgeUniqueid: B1")
+        self.shows("BridgeLeave", *PHONE, "BridgeUniqueid: B1")
+        self.shows("Hangup", *PHONE, "Cause: 16")
+        self.shows("Hangup", *CALL, "Cause: 16")
+
+
+@pytest.fixture
+def asterisk(service: RunningService) -> Iterator[Asterisk]:
+    one = Asterisk()
+    one.server.start()
+    files = {
+        "manager.conf": f"[general]\nenabled = yes\nport = {one.server.port}\nbindaddr = 127.0.0.1\n",
+        "manager_bx24.conf": f"[{USER}]\nsecret = {SECRET}\n",
+    }
+    for name, text in files.items():
+        (service.directory / name).write_text(text)
+        (service.directory / name).chmod(0o600)
+    with service.yaml.open("a") as yaml:
+        yaml.write(f"manager_file: {service.directory / 'manager_bx24.conf'}\n")
+    yield one
+    one.server.stop()
+
+
+def cards(portal: Portal, action: str = "show") -> list[tuple[int, str]]:
+    return [(card["USER_ID"], card["cause"]) for card in portal.ledger()["cards"] if card["action"] == action]
+
+
+def watched(service: RunningService, asterisk: Asterisk) -> None:
+    service.start()
+    wait_until(lambda: asterisk.logins == 1 and "Asterisk's calls are watched" in service.log(), 10, service.log)
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["while it rings", "while they talk"])
+def test_the_card_of_a_late_register_goes_to_who_rings_or_talks_then_and_is_closed_in_the_end(
+    portal: Portal, service: RunningService, asterisk: Asterisk, answered: bool
+) -> None:
+    service.write_yaml(portal.webhook_url, wait=0.3)
+    with service.yaml.open("a") as yaml:
+        yaml.write(f"manager_file: {service.directory / 'manager_bx24.conf'}\n")
+    watched(service, asterisk)
+    asterisk.shows("Newchannel", *CALL)
+    down = portal.stop
+    down()
+    assert service.register(UNIQUEID).variables["BX24_STATUS"] == "PENDING"
+    asterisk.rings()
+    if answered:
+        asterisk.answers()
+    portal.start()
+    wait_until(lambda: (1103, "show") in cards(portal), 15, service.log)
+    assert (1102, "register") not in cards(portal)  # the line's person, whose telephone does not ring
+    service.finish(UNIQUEID, variables={"DIALSTATUS": "NOANSWER"})
+    (call,) = service.wait_for_calls()
+    assert call["STATUS_CODE"] == "304"
+    assert (1103, "hide") in cards(portal, "hide")
+
+
+def test_a_call_whose_finish_script_never_comes_is_finished_by_what_asterisk_showed(
+    service: RunningService, asterisk: Asterisk
+) -> None:
+    watched(service, asterisk)
+    asterisk.shows("Newchannel", *CALL)
+    assert service.register(UNIQUEID).variables["BX24_STATUS"] == "REGISTERED"
+    asterisk.rings()
+    asterisk.answers()
+    wait_until(lambda: talks(service), 5, service.log)
+    asterisk.hangs_up()
+    (call,) = service.wait_for_calls(seconds=20)
+    assert (call["STATUS_CODE"], call["finished_by"], call["FAILED_REASON"]) == ("200", 1103, "")
+    assert call["CALL_DURATION"] >= 1
+
+
+def test_calls_that_an_asterisk_had_when_it_died_are_told_with_what_is_known(
+    service: RunningService, asterisk: Asterisk
+) -> None:
+    watched(service, asterisk)
+    asterisk.shows("Newchannel", *CALL)
+    service.register(UNIQUEID)
+    service.register("1790000130.88")
+    asterisk.rings()
+    asterisk.answers()
+    wait_until(lambda: talks(service), 5, service.log)
+    asterisk.dies()  # and comes back without its calls
+    told = {call["EXTERNAL_CALL_ID"]: call for call in service.wait_for_calls(2, seconds=30)}
+    answered, missed = told[f"pbx-test-{UNIQUEID}"], told["pbx-test-1790000130.88"]
+    assert (answered["STATUS_CODE"], answered["finished_by"]) == ("200", 1103)
+    assert (missed["STATUS_CODE"], missed["CALL_DURATION"]) == ("304", 0)
+    assert {call["FAILED_REASON"] for call in told.values()} == {"the end of the call was not seen"}
+
+
+def test_a_call_that_lasts_through_a_restart_of_the_service_is_not_ended_and_keeps_its_call_id(
+    service: RunningService, asterisk: Asterisk
+) -> None:
+    watched(service, asterisk)
+    call_id = service.register(UNIQUEID).variables["BX24_CALL_ID"]
+    service.stop(9)
+    asterisk.channels = [CALL]
+    service.start()
+    wait_until(lambda: asterisk.logins == 2, 10, service.log)
+    wait_until(lambda: service.log().count("1 channels are up") == 1, 10, service.log)
+    assert not held(lambda: service.calls()[0]["state"] == "finished", 2.0)
+    service.finish(UNIQUEID, variables={"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "35"})
+    (call,) = service.wait_for_calls()
+    assert (call["CALL_ID"], call["CALL_DURATION"]) == (call_id, 35)
+
+
+def test_without_an_account_calls_are_told_all_the_same_and_the_log_says_it_once(service: RunningService) -> None:
+    service.start()
+    service.register(UNIQUEID)
+    service.finish(UNIQUEID)
+    service.wait_for_calls()
+    assert service.log().count("calls are not watched") == 1
+
+
+def talks(service: RunningService) -> bool:
+    """Whether the journal knows who talks: what is kept should everything die."""
+    return b'"talks": [[' in Path(service.directory / "state" / "journal.sqlite-wal").read_bytes()
+
+
+def held(true: Callable[[], bool], seconds: float) -> bool:
+    """Whether it becomes true within that time."""
+    try:
+        wait_until(true, seconds)
+    except AssertionError:
+        return False
+    return True
