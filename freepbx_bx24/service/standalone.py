@@ -28,7 +28,7 @@ from ..settings import Settings, load
 from . import directory_file, outputs, portal_calls
 from .finish import rebuilt_registration
 from .note import FRAME, RESULT, Note
-from .people import resolved
+from .people import candidates, resolved
 from .runtime import request_seconds
 
 LOG = logging.getLogger("bx24.standalone")
@@ -140,6 +140,9 @@ def _finish(frame: frames.Frame, note: Note, conversation: Conversation) -> None
                 )
                 # Before the finish: whoever comes after us would register a finished call as a new one (telephony 6.4).
                 _keep(note.so_far, Entry(entry.registration, registered))
+            elif not registered.user_id:  # a service that died has registered it: it had named the first, as we would
+                shown_to = candidates(entry.registration.people, directory)[0][0]
+                registered = replace(registered, user_id=shown_to)
             finished = portal_calls.finish_and_settle(ask, directory, registered, outcome, request_seconds())
             _keep(note.result, Entry(entry.registration, registered, outcome, finished))
             if kept and kept.suffix == FRAME and (finished or note.kept):

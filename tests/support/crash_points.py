@@ -31,6 +31,7 @@ class Points:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._within = threading.local()
         self._seen: collections.Counter[str] = collections.Counter()
         self._log = os.open(os.environ[LOG], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         self._last, self._who = os.environ.get(AT, ""), os.environ.get(WHO, "")
@@ -50,14 +51,16 @@ class Points:
         original = getattr(owner, name)
 
         def counted(*arguments: Any, **options: Any) -> Any:
-            what = step(*arguments)
-            if what:
-                self.reach(f"before {what}")
+            what = "" if getattr(self._within, "step", "") else step(*arguments)
+            if not what:  # a step of a step: pathlib asks os
+                return original(*arguments, **options)
+            self.reach(f"before {what}")
+            self._within.step = what
             try:
                 return original(*arguments, **options)
             finally:
-                if what:
-                    self.reach(f"after {what}")
+                self._within.step = ""
+                self.reach(f"after {what}")
 
         setattr(owner, name, counted)
 
@@ -85,7 +88,8 @@ def install() -> Points:
     points.around(Connection, "execute", statement)
     points.around(Connection, "executescript", statement)
     for name in ("rename", "replace", "unlink"):
-        points.around(pathlib.Path, name, lambda path, *_, name=name: f"{name} of {_kind(str(path))}" * _ours(path))
+        for owner in (os, pathlib.Path):  # old versions of pathlib do not look os up again
+            points.around(owner, name, lambda path, *_, name=name: f"{name} of {_kind(str(path))}" * _ours(path))
 
     def file_of(descriptor: int) -> str:
         path = str(pathlib.Path(f"/proc/self/fd/{descriptor}").readlink())

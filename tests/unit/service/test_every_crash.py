@@ -6,6 +6,7 @@ systemd brings it back), and the dialplan goes on as if nothing had been.
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterable, Iterator
 
 from freepbx_bx24.sandbox.portal import Portal, Reply
 from freepbx_bx24.sandbox.portal.clock import SimulatedTime
@@ -36,6 +37,7 @@ class Call:
     caller: str
     variables: dict[str, str]
     shown: dict[str, Any]
+    lost: str = ""  # the portal's first answer to this is lost
 
 
 CALLS = [
@@ -62,6 +64,7 @@ CALLS = [
             "missed": True,
             "CRM_ENTITY_TYPE": "LEAD",
         },
+        REGISTER,
     ),
     Call(
         "79160000079",
@@ -74,6 +77,7 @@ CALLS = [
             "missed": False,
             "CRM_ENTITY_TYPE": "LEAD",
         },
+        FINISH,
     ),
 ]
 
@@ -91,9 +95,15 @@ class Lives:
         self.began = int(time.time()) - BEFORE_REGISTER
         self.asked: dict[str, tuple[float, float]] = {}
         self.variables: dict[str, dict[str, str]] = {}
-        for method, scripts in ((REGISTER, (same, lose)), (FINISH, (same, same, lose))):
-            for script in scripts:
-                portal.scripted_replies.add(method, script)
+        self.numbers: list[int] = []
+
+    def calls(self, numbers: Iterable[int]) -> Iterator[tuple[int, Call]]:
+        """The calls that are placed, and their lost answers."""
+        self.numbers = list(numbers)
+        for number in self.numbers:
+            for method in (REGISTER, FINISH):
+                self.portal.scripted_replies.add(method, lose if CALLS[number].lost == method else same)
+        return ((number, CALLS[number]) for number in self.numbers)
 
     def uniqueid(self, number: int) -> str:
         return f"{self.began}.{number}"
@@ -119,7 +129,7 @@ class Lives:
 
     def through_the_service(self, die_at: str = "") -> None:
         self.start(die_at)
-        for number, call in enumerate(CALLS):
+        for number, call in self.calls(range(len(CALLS))):
             self.come_back()
             self.register(number, call)
             self.come_back()
@@ -137,7 +147,8 @@ class Lives:
             self.service.stop()
         environment = self.service.environment
         environment.update({crash_points.LOG: str(self.points), crash_points.AT: die_at})
-        for number, call in enumerate(CALLS):
+        its_call = re.findall(r"^\w+ (\d+): ", die_at)  # the others do not meet it
+        for number, call in self.calls(map(int, its_call) if its_call else range(len(CALLS))):
             for kind, step in (("register", self.register), ("finish", self.finish)):
                 environment[crash_points.WHO] = f"{kind} {number}: "
                 step(number, call, before=IN_CHILD)
@@ -165,7 +176,7 @@ class Lives:
 
     def told(self) -> bool:
         finished = {call["EXTERNAL_CALL_ID"] for call in self.service.calls() if call["state"] == "finished"}
-        return len(finished) == len(CALLS) and not intake(self.service.directory, 0) and not self.service.owed()
+        return len(finished) == len(self.numbers) and not intake(self.service.directory, 0) and not self.service.owed()
 
     def explanation(self) -> str:
         return f"{self.service.owed()}\n{intake(self.service.directory, 0)}\n{self.service.log()}"
@@ -173,8 +184,8 @@ class Lives:
     def wrong(self) -> list[str]:
         """What the CRM shows otherwise than it was."""
         found, ledger = [], self.portal.ledger()
-        for number, call in enumerate(CALLS):
-            uniqueid = self.uniqueid(number)
+        for number in self.numbers:
+            call, uniqueid = CALLS[number], self.uniqueid(number)
             rows = [row for row in ledger["calls"] if row["EXTERNAL_CALL_ID"] == f"pbx-test-{uniqueid}"]
             if [row["state"] for row in rows] != ["finished"]:
                 found.append(f"call {number}: {[row['state'] for row in rows]}")
@@ -188,7 +199,7 @@ class Lives:
             named = [one for one in ledger["entities"] if call.shown["PHONE_NUMBER"] in one["PHONES"]]
             if call.shown["CRM_ENTITY_TYPE"] == "LEAD" and len(named) != 1:
                 found.append(f"call {number}: {len(named)} leads")
-        if len(ledger["calls"]) > len(CALLS):
+        if len(ledger["calls"]) > len(self.numbers):
             found.append(f"{len(ledger['calls'])} calls")
         found += [f"card left: {card}" for card in cards_left(ledger["cards"])]
         return found
@@ -277,7 +288,7 @@ def test_a_service_killed_at_any_of_its_steps_tells_each_call_once(figure: Calla
 
 
 def test_without_the_right_to_see_statistics_as_well(figure: Callable[[str], None]) -> None:
-    assert at_points(without_statistics, figure, after_the_portal_has_finished_a_call) >= 9
+    assert at_points(without_statistics, figure, after_the_portal_has_finished_a_call) >= 6
 
 
 def test_a_script_killed_at_any_of_the_steps_that_it_does_without_the_service_tells_each_call_once(
