@@ -15,7 +15,7 @@ from ..journal.records import HUNG_UP, Entry, Registered
 from ..journal.store import Journal
 from ..pbx import frame as frames
 from ..policy import Rules, Skip, decide_outcome, decide_registration
-from . import portal_calls, story
+from . import legs_text, portal_calls, story
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.finish")
@@ -70,6 +70,9 @@ def handle(runtime: Runtime, frame: frames.Frame) -> None:
     outcome = decide_outcome(runtime.settings.rules, entry.registration, ending)
     LOG.info("%s: %s, %d s", uniqueid, outcome.status_code, outcome.talk_seconds)
     known, legs = entry, runtime.presence.end(uniqueid)
+    seen = legs_text.sentence(legs)
+    if seen:
+        runtime.tell(uniqueid, story.PHONES, seen)
     runtime.tell(uniqueid, HUNG_UP, story.hung_up(ending, outcome))
     try:
         runtime.write(lambda journal: _write(journal, known, outcome, legs, since(frame))).result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from ..pbx.call_legs import CallLegs, Span
 
@@ -51,3 +52,36 @@ def last_talk(text: str, ended: float) -> tuple[str, float]:
 
 def _span(span: Span) -> list[float | None]:
     return [round(span.since.wall, 3), round(span.until.wall, 3) if span.until else None]
+
+
+def sentence(text: str) -> str:
+    """Who rang and who talked, for people; empty where nothing is known. Times are whole seconds.
+
+    `101 rang 4 s (ANSWER) and talked 35 s; 102 rang 4 s (CANCEL)`, and that the view was not whole where it was not.
+    """
+    try:
+        data = json.loads(text)
+        parts = [part for part in map(_leg, data["legs"]) if part]
+        whole = data["unbroken"] is True
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    gap = "" if whole or not parts else " (the view of Asterisk was interrupted: there may be more)"
+    return "; ".join(parts) + gap
+
+
+def _leg(leg: dict[str, Any]) -> str:
+    who = str(leg["device"]) + (f" (to {leg['number']})" if leg["number"] else "")
+    rang, did = leg["rang"], []
+    if rang:
+        ended = f" ({leg['ended']})" if leg["ended"] else ""
+        did.append(f"rang {_seconds(rang)}{ended}")
+    if leg["talks"]:
+        did.append("talked " + " and ".join(map(_seconds, leg["talks"])))
+    return f"{who} {' and '.join(did)}" if did else ""
+
+
+def _seconds(span: list[float | None]) -> str:
+    since, until = span
+    if since is None or until is None:
+        return "until the end"
+    return f"{max(0.0, until - since):.0f} s"

@@ -15,6 +15,7 @@ from .errands import Errand
 CAME = "came"
 DIALPLAN = "dialplan"
 PUT_OFF = "put off"
+PHONES = "phones"
 
 
 def came(beginning: Beginning) -> str:

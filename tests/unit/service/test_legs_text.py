@@ -76,3 +76,16 @@ def test_what_makes_no_sense_says_nothing(text: str) -> None:
 @given(some.text(max_size=40))
 def test_no_text_raises(text: str) -> None:
     assert legs_text.last_talk(text, 1100.0)[1] >= 0.0
+
+
+def test_people_read_who_rang_and_who_talked() -> None:
+    text = story(leg("101", (2, 37)), leg("102"))
+    assert legs_text.sentence(text) == "102 rang 2 s (ANSWER); 101 rang 2 s (ANSWER) and talked 35 s"
+    assert legs_text.sentence(story(leg("101", (2, None)), unbroken=False)) == (
+        "101 rang 2 s (ANSWER) and talked until the end (the view of Asterisk was interrupted: there may be more)"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "[]", "{}", '{"legs": [1], "unbroken": true}', story()])
+def test_where_nothing_is_known_nothing_is_said(text: str) -> None:
+    assert legs_text.sentence(text) == ""
