@@ -64,10 +64,13 @@ class Product:
         return done.stdout
 
     def configure(self, more: str = LINES) -> None:
-        """Add lines to the YAML that install.sh made; an admin's editor would do the same."""
+        """Add lines to the YAML that install.sh made, and say that the sandbox's portal has no limits.
+
+        An admin's editor would do the same.
+        """
         path = self.pbx.root.outside(YAML)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(more)
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace("  #plan: ordinary\n", "  plan: self-hosted\n") + more, encoding="utf-8")
 
     def start(self, **environment: str) -> None:
         """Start `bx24 serve` as the asterisk user and wait until it answers.
