@@ -96,6 +96,7 @@ class Lives:
         self.asked: dict[str, tuple[float, float]] = {}
         self.variables: dict[str, dict[str, str]] = {}
         self.numbers: list[int] = []
+        self.died_at = ""
 
     def calls(self, numbers: Iterable[int]) -> Iterator[tuple[int, Call]]:
         """The calls that are placed, and their lost answers."""
@@ -119,6 +120,7 @@ class Lives:
         """What systemd does."""
         if self.service.dead:
             assert self.service.process and self.service.process.returncode == -signal.SIGKILL, self.service.log()
+            self.died_at = self.last_point()
             self.service.process = None
             self.service.start()
         self.wait_for_the_list_of_people()
@@ -134,7 +136,8 @@ class Lives:
             self.register(number, call)
             self.come_back()
             self.finish(number, call)
-        wait_until(lambda: self.told() or self.service.dead, 40, self.explanation)
+        # The last point is reached when all is told: its death is waited for, it may be a moment away.
+        wait_until(lambda: self.service.dead or (self.told() and die_at in ("", self.died_at)), 40, self.explanation)
         self.come_back()
         wait_until(self.told, 40, self.explanation)
         assert self.service.stop() == 0
