@@ -72,12 +72,12 @@ class Product:
         text = path.read_text(encoding="utf-8")
         path.write_text(text.replace("  #plan: ordinary\n", "  plan: self-hosted\n") + more, encoding="utf-8")
 
-    def start(self, **environment: str) -> None:
-        """Start `bx24 serve` as the asterisk user and wait until it answers.
+    def start(self, *options: str, **environment: str) -> None:
+        """Start `bx24 serve` with these options as the asterisk user and wait until it answers.
 
         :raises SandboxError: with the end of its log, where it does not.
         """
-        self.service = self.pbx.root.popen([BX24, "serve"], user="asterisk", env=environment)
+        self.service = self.pbx.root.popen([BX24, "serve", *options], user="asterisk", env=environment)
         deadline = time.monotonic() + READY_SECONDS
         while not self.answers():
             if time.monotonic() > deadline or self.service.poll() is not None:

@@ -8,6 +8,7 @@ import pytest
 
 from freepbx_bx24.sandbox.pbx.roots import SUITES
 
+from . import fire
 from .world import World
 
 
@@ -26,3 +27,9 @@ def served(world: World) -> Iterator[World]:
     """The service runs for all tests of the module."""
     with world.served():
         yield world
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was random, also where all passed: a run is repeated by its seed."""
+    for line in fire.SAID:
+        terminalreporter.write_line(line)

@@ -92,14 +92,14 @@ class World:
 
     # -- the service ----------------------------------------------------------------------------------------------
 
-    def serve(self, scale: str = SCALE) -> None:
+    def serve(self, scale: str = SCALE, supervised: bool = False) -> None:
         """The service with settings as installed; its retries and time-outs hurried, unless `scale` is "1"."""
-        self.product.start(BX24_TEST_TIME_SCALE=scale)
+        self.product.start(*["--supervised"] * supervised, BX24_TEST_TIME_SCALE=scale)
 
     @contextmanager
-    def served(self, scale: str = SCALE) -> Iterator[World]:
+    def served(self, scale: str = SCALE, supervised: bool = False) -> Iterator[World]:
         """The service for the length of a test."""
-        self.serve(scale)
+        self.serve(scale, supervised)
         try:
             yield self
         finally:

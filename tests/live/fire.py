@@ -1,0 +1,351 @@
+"""Real calls while everything breaks: planned from one seed, placed, and compared with what the SIP endpoints saw."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import random
+import signal
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Callable, Iterator, Mapping
+
+from freepbx_bx24.reasons import reason_text
+from freepbx_bx24.sandbox.pbx.calls import Call
+from freepbx_bx24.sandbox.pbx.record import Behaviour, CallRecord, answer, busy, decline, ring
+from tests.support.running_service import wait_until
+
+from .application import logged_in
+from .world import World
+
+STATE = "/var/lib/freepbx-bx24"
+AT_ONCE = 10
+# Of the portal's requests; a time-out is one after the portal has done what it was asked for.
+FAULTS = [(0.10, "503"), (0.05, "500"), (0.05, "reset"), (0.05, "timeout_after_commit")]
+# Longer than the product waits for anything at the time scale of these tests (a batch: 3.5 s).
+FAULT_SECONDS = 4.0
+TOKEN_SECONDS = 20.0
+# A minute of the product's own time would be 3 s at its scale of 0.05; this is two of them, so that many calls see it.
+DOWN_SECONDS = 6.0
+KILLS_OF_A_HUNDRED = 5
+DRAIN_SECONDS = 60.0
+LONG_TALKS, LONG_TALK_SECONDS = 8, 4.2  # every so many talks one lasts so long that its seconds tell something
+EXTENSIONS = [str(number) for number in range(101, 181)]
+LINES = {"74957770101": ("+74957770101", "101"), "74957770102": ("+74957770102", "102")}  # DID -> line, its person
+OTHER_LINE = ("+74957770000", "101")
+UNSEEN = reason_text("UNSEEN", "en")
+SAID: list[str] = []  # for the end of the test run, so that a passed run's seed is seen too
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One call: its kind, and seconds from the one before it, until it is answered (or not), and of talk."""
+
+    kind: str
+    gap: float
+    wait: float
+    talk: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a seed decides: the calls, when the service is killed and when the portal goes away."""
+
+    seed: int
+    calls: tuple[Planned, ...]
+    kills: tuple[float, ...]
+    outages: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a call of a kind goes: how the called side takes it, and what its caller does (options of `call`)."""
+
+    weight: int
+    inbound: bool
+    takes: Callable[[Planned], Behaviour]
+    caller: Callable[[Planned], Mapping[str, float]]
+
+
+def _talk(planned: Planned) -> Mapping[str, float]:
+    return {"talk": planned.talk}
+
+
+def _nothing(planned: Planned) -> Mapping[str, float]:
+    return {}
+
+
+def _give_up(planned: Planned) -> Mapping[str, float]:
+    return {"give_up_after": planned.wait + 0.8}
+
+
+KINDS: Mapping[str, Kind] = {
+    "in, answered": Kind(6, True, lambda one: answer(one.wait), _talk),
+    "in, answered, the agent hangs up": Kind(4, True, lambda one: answer(one.wait, talk=one.talk), _nothing),
+    "in, not answered": Kind(3, True, lambda one: ring(), _give_up),
+    "in, busy": Kind(2, True, lambda one: busy(one.wait), _nothing),
+    "in, declined": Kind(1, True, lambda one: decline(one.wait), _nothing),
+    "in, given up at once": Kind(2, True, lambda one: ring(), lambda one: {"give_up_after": one.wait / 2}),
+    "out, answered": Kind(5, False, lambda one: answer(one.wait), _talk),
+    "out, answered, the client hangs up": Kind(3, False, lambda one: answer(one.wait, talk=one.talk), _nothing),
+    "out, busy": Kind(2, False, lambda one: busy(one.wait), _nothing),
+    "out, given up": Kind(2, False, lambda one: ring(), _give_up),
+}
+
+
+def plan(seed: int, calls: int) -> Plan:
+    """The same plan for the same seed. Each hundred calls meet five kills and one outage in their middle."""
+    dice = random.Random(seed)
+    weights = [kind.weight for kind in KINDS.values()]
+    kinds = [*KINDS, *dice.choices([*KINDS], weights, k=calls - len(KINDS))]  # each of them once at least
+    dice.shuffle(kinds)
+    planned = [Planned(kind, dice.uniform(0.0, 0.7), dice.uniform(0.2, 0.8), dice.uniform(0.3, 1.5)) for kind in kinds]
+    talks = [at for at, one in enumerate(planned) if ", answered" in one.kind]
+    for at in talks[::LONG_TALKS]:
+        planned[at] = replace(planned[at], talk=LONG_TALK_SECONDS)
+    lasts, hundreds = sum(one.gap for one in planned), max(calls // 100, 1)
+    kills = sorted(dice.uniform(2.0, lasts) for _ in range(KILLS_OF_A_HUNDRED * hundreds))
+    outages = [lasts * (one + 0.5) / hundreds - DOWN_SECONDS / 2 for one in range(hundreds)]
+    return Plan(seed, tuple(planned), tuple(kills), tuple(outages))
+
+
+# -- what the endpoints saw, and what the CRM has ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One call as the endpoints' own records tell it, in the CRM's words. `seconds`: of talk, as its caller saw it."""
+
+    direction: str
+    line: str
+    user: int
+    code: str
+    seconds: float
+    record: CallRecord
+
+
+def tail(number: str) -> str:
+    """The digits in which all ways to write one subscriber's number agree."""
+    return "".join(sign for sign in number if sign.isdigit())[-10:]
+
+
+def seen_by_endpoints(world: World, numbers: Mapping[str, str]) -> dict[str, Seen]:
+    """Number -> its call, from nothing but records of SIP. :param numbers: tail -> number of every client."""
+    found: dict[str, Seen] = {}
+    legs: dict[str, list[CallRecord]] = collections.defaultdict(list)
+    for record in world.pbx.records:
+        if not record.placed:
+            phone = record.endpoint in EXTENSIONS
+            legs[tail(record.from_user if phone else record.request_user)].append(record)
+    for record in world.pbx.records:
+        inbound = record.endpoint not in EXTENSIONS
+        client = tail(record.from_user if inbound else record.request_user)
+        if record.placed and client in numbers:
+            assert numbers[client] not in found, f"two calls of {client}: the test is wrong"
+            found[numbers[client]] = _seen(record, legs[client], inbound)
+    return found
+
+
+def _seen(record: CallRecord, legs: list[CallRecord], inbound: bool) -> Seen:
+    answered = [leg for leg in legs if leg.answered]
+    assert len(answered) == (record.answered is not None), (record.as_dict(), [leg.as_dict() for leg in legs])
+    if inbound:
+        line, owner = LINES.get(record.request_user, OTHER_LINE)
+        person = answered[0].endpoint if answered else owner
+        code = "200" if answered else "304"
+    else:
+        line, person = OTHER_LINE[0], record.endpoint
+        refused = "486" if any(leg.final_status == 486 for leg in legs) else "another"
+        code = "200" if answered else "603-S" if record.ended_how == "CANCEL" else refused
+    return Seen("incoming" if inbound else "outgoing", line, 1000 + int(person), code, record.talk_seconds, record)
+
+
+@dataclass
+class Burnt:
+    """What came of it. `dead`: from when to when no service was there, monotonic seconds."""
+
+    plan: Plan
+    seen: dict[str, Seen] = field(default_factory=dict)
+    crm: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    activities: collections.Counter[str] = field(default_factory=collections.Counter)
+    dead: list[tuple[float, float]] = field(default_factory=list)
+    owed: list[tuple[str, str, str]] = field(default_factory=list)
+    most_at_once: int = 0
+    faults: collections.Counter[str] = field(default_factory=collections.Counter)
+    renewals: int = 0
+    seconds: float = 0.0
+
+    def finished(self, number: str) -> list[dict[str, Any]]:
+        """The calls of a number that the CRM shows."""
+        return [call for call in self.crm.get(number, []) if call["state"] == "finished"]
+
+    @property
+    def orphans(self) -> dict[str, int]:
+        """Number -> calls that were registered and never finished: no CRM shows them."""
+        left = {number: len(calls) - len(self.finished(number)) for number, calls in self.crm.items()}
+        return {number: count for number, count in left.items() if count}
+
+    @property
+    def estimated(self) -> list[str]:
+        """Numbers whose calls the CRM was told of with the reason that their end was not seen."""
+        return [number for number in self.crm for call in self.finished(number) if UNSEEN in call["FAILED_REASON"]]
+
+    def was_dead_during(self, number: str) -> bool:
+        """Whether no service was there at some moment of the call."""
+        record = self.seen[number].record
+        assert record.started and record.ended
+        began, ended = record.started.monotonic, record.ended.monotonic
+        return any(began < back and ended > gone for gone, back in self.dead)
+
+    def differences(self) -> list[str]:
+        """Where the one finished call of a number is another than the endpoints saw; a line each."""
+        found = []
+        for number, seen in self.seen.items():
+            for call in self.finished(number)[:1]:
+                told = (call["direction"], call["LINE_NUMBER"], call["finished_by"], call["STATUS_CODE"])
+                if told != (seen.direction, seen.line, seen.user, seen.code):
+                    found.append(f"{number}: {told} in the CRM; {seen}")
+                if number not in self.estimated and abs(call["CALL_DURATION"] - seen.seconds) > 1:
+                    found.append(f"{number}: {call['CALL_DURATION']} s in the CRM; {seen.seconds:.2f} s: {seen}")
+        return found
+
+    def summary(self) -> str:
+        """One line for the end of a test run."""
+        codes = collections.Counter(seen.code for seen in self.seen.values())
+        faults = ", ".join(f"{count} {kind}" for kind, count in sorted(self.faults.items()))
+        return (
+            f"BX24_SEED={self.plan.seed}: {len(self.seen)} calls ({dict(sorted(codes.items()))}), "
+            f"{self.most_at_once} at once, in {self.seconds:.0f} s; faults: {faults}; {self.renewals} renewals of the "
+            f"token, {len(self.dead)} kills, {len(self.plan.outages)} x {DOWN_SECONDS:g} s without a portal; "
+            f"{sum(self.orphans.values())} open orphans, {len(self.estimated)} estimated"
+        )
+
+
+# -- the fire ----------------------------------------------------------------------------------------------------------
+
+
+def seed_of_this_run() -> int:
+    """BX24_SEED, else a new one."""
+    return int(os.environ.get("BX24_SEED") or random.randrange(1_000_000))
+
+
+def burn(world: World, seed: int, calls: int) -> Burnt:
+    """Place the calls while everything breaks, wait until all is told, and put the world in order again."""
+    burnt, began = Burnt(plan(seed, calls)), time.monotonic()
+    known = {item[0] for item in owed(world)}
+    ledger = world.portal.ledger()
+    former = len(ledger["requests"]), len(ledger["oauth"])
+    with breaking(world, seed), world.served(supervised=True), ThreadPoolExecutor(1) as thread:
+        trouble = thread.submit(make_trouble, world, burnt)
+        numbers = place(world, burnt)
+        trouble.result()
+        wait_until(
+            lambda: not [item for item in owed(world) if item[0] not in known],
+            DRAIN_SECONDS,
+            lambda: f"{owed(world)}\n{world.explain()}",
+        )
+    burnt.owed = [item for item in owed(world) if item[0] not in known]
+    ledger = world.portal.ledger()
+    burnt.seen = seen_by_endpoints(world, {tail(number): number for number in numbers})
+    burnt.crm = {number: [call for call in ledger["calls"] if call["PHONE_NUMBER"] == number] for number in numbers}
+    burnt.activities.update(activity["CALL_ID"] for activity in ledger["activities"])
+    burnt.faults.update(one["fault"] for one in ledger["requests"][former[0] :] if one.get("fault"))
+    burnt.renewals = sum(one["grant_type"] == "refresh_token" for one in ledger["oauth"][former[1] :])
+    burnt.seconds = time.monotonic() - began
+    SAID.append(f"under fire, {world.suite}: {burnt.summary()}")
+    return burnt
+
+
+def place(world: World, burnt: Burnt) -> list[str]:
+    """Place all calls, ten at once at most, each with its own extension and client; returns the clients' numbers."""
+    under_way: dict[str, Call] = {}  # by extension
+    numbers = []
+    free = collections.deque(EXTENSIONS)
+    for planned in burnt.plan.calls:
+        time.sleep(planned.gap)
+        while True:
+            for extension, call in list(under_way.items()):
+                with contextlib.suppress(Exception):
+                    call.wait(0)
+                    free.append(extension)
+                    del under_way[extension]
+            if len(under_way) < AT_ONCE:
+                break
+            time.sleep(0.05)
+        extension, number, kind = free.popleft(), world.new_number(), KINDS[planned.kind]
+        numbers.append(number)
+        options = kind.caller(planned)
+        if kind.inbound:
+            world.pbx.phone(extension).behaviour = kind.takes(planned)
+            under_way[extension] = world.pbx.trunk.call(f"74957770{extension}", number, **options)
+        else:
+            world.pbx.trunk.on_number(number, kind.takes(planned))
+            under_way[extension] = world.pbx.phone(extension).call("8" + number[2:], **options)
+        burnt.most_at_once = max(burnt.most_at_once, len(under_way))
+    world.pbx.settle(60)
+    return numbers
+
+
+def make_trouble(world: World, burnt: Burnt) -> None:
+    """Kill the service and take the portal away at their moments; the service is started again by its supervisor."""
+    began = time.monotonic()
+    moments = [(at, True) for at in burnt.plan.kills] + [(at, False) for at in burnt.plan.outages]
+    for at, kill in sorted(moments):
+        time.sleep(max(0.0, began + at - time.monotonic()))
+        if kill:
+            wait_until(lambda: service_of(world) is not None, 10, world.explain)
+            burnt.dead.append(kill_service(world))
+        else:
+            world.portal.down_for(DOWN_SECONDS)
+
+
+def kill_service(world: World) -> tuple[float, float]:
+    """Kill the supervised service; returns from when to when there was none."""
+    pid = service_of(world)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    gone = time.monotonic()
+    wait_until(lambda: service_of(world) not in (pid, None) and world.product.answers(), 20, world.explain)
+    return gone, time.monotonic()
+
+
+def service_of(world: World) -> int | None:
+    """The process id of the service below the supervisor, None while there is none."""
+    supervisor = world.service_pid
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text(encoding="ascii").split()
+    return int(children[0]) if children else None
+
+
+def owed(world: World) -> list[tuple[str, str, str]]:
+    """What the CRM is not told yet, by journal and intake folder: (uniqueid, kind, state)."""
+    state = world.pbx.root.outside(STATE)
+    files = [(path.name, "intake", "due") for path in (state / "intake").glob("*") if not path.name.endswith("~")]
+    if not (state / "journal.sqlite").exists():
+        return files
+    with contextlib.closing(sqlite3.connect(f"file:{state}/journal.sqlite?mode=ro", uri=True, timeout=10)) as journal:
+        rows = journal.execute(
+            "SELECT uniqueid, kind, state FROM deliveries WHERE state IN ('due', 'parked', 'held')"
+        ).fetchall()
+    return files + rows
+
+
+@contextlib.contextmanager
+def breaking(world: World, seed: int) -> Iterator[None]:
+    """A portal that lets a local application in, with short tokens, and whose every fourth request goes wrong."""
+    portal = world.portal
+    kept = portal.switches.token_seconds, portal.fault_seconds
+    portal.switches.token_seconds, portal.fault_seconds = TOKEN_SECONDS, FAULT_SECONDS
+    try:
+        with logged_in(world):
+            portal.seed_faults(seed)
+            portal.faults = FAULTS
+            try:
+                yield
+            finally:
+                portal.faults = []
+    finally:
+        portal.switches.token_seconds, portal.fault_seconds = kept
