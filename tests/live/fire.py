@@ -1,4 +1,4 @@
-"""Real calls while everything breaks: planned from one seed, placed, and compared with what the SIP endpoints saw."""
+"""Real calls while everything breaks: placed as planned, and compared with what the SIP endpoints saw."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import signal
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Iterator, Mapping
 
 from freepbx_bx24.reasons import reason_text
 from freepbx_bx24.sandbox.pbx.calls import Call
-from freepbx_bx24.sandbox.pbx.record import Behaviour, CallRecord, answer, busy, decline, ring
+from freepbx_bx24.sandbox.pbx.record import CallRecord
 from tests.support.running_service import wait_until
 
 from .application import logged_in
+from .fire_plan import DOWN_SECONDS, KINDS, Plan, plan
 from .world import World
 
 STATE = "/var/lib/freepbx-bx24"
@@ -29,88 +30,12 @@ FAULTS = [(0.10, "503"), (0.05, "500"), (0.05, "reset"), (0.05, "timeout_after_c
 # Longer than the product waits for anything at the time scale of these tests (a batch: 3.5 s).
 FAULT_SECONDS = 4.0
 TOKEN_SECONDS = 20.0
-# A minute of the product's own time would be 3 s at its scale of 0.05; this is two of them, so that many calls see it.
-DOWN_SECONDS = 6.0
-KILLS_OF_A_HUNDRED = 5
 DRAIN_SECONDS = 60.0
-LONG_TALKS, LONG_TALK_SECONDS = 8, 4.2  # every so many talks one lasts so long that its seconds tell something
 EXTENSIONS = [str(number) for number in range(101, 181)]
 LINES = {"74957770101": ("+74957770101", "101"), "74957770102": ("+74957770102", "102")}  # DID -> line, its person
 OTHER_LINE = ("+74957770000", "101")
 UNSEEN = reason_text("UNSEEN", "en")
 SAID: list[str] = []  # for the end of the test run, so that a passed run's seed is seen too
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One call: its kind, and seconds from the one before it, until it is answered (or not), and of talk."""
-
-    kind: str
-    gap: float
-    wait: float
-    talk: float
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that a seed decides: the calls, when the service is killed and when the portal goes away."""
-
-    seed: int
-    calls: tuple[Planned, ...]
-    kills: tuple[float, ...]
-    outages: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How a call of a kind goes: how the called side takes it, and what its caller does (options of `call`)."""
-
-    weight: int
-    inbound: bool
-    takes: Callable[[Planned], Behaviour]
-    caller: Callable[[Planned], Mapping[str, float]]
-
-
-def _talk(planned: Planned) -> Mapping[str, float]:
-    return {"talk": planned.talk}
-
-
-def _nothing(planned: Planned) -> Mapping[str, float]:
-    return {}
-
-
-def _give_up(planned: Planned) -> Mapping[str, float]:
-    return {"give_up_after": planned.wait + 0.8}
-
-
-KINDS: Mapping[str, Kind] = {
-    "in, answered": Kind(6, True, lambda one: answer(one.wait), _talk),
-    "in, answered, the agent hangs up": Kind(4, True, lambda one: answer(one.wait, talk=one.talk), _nothing),
-    "in, not answered": Kind(3, True, lambda one: ring(), _give_up),
-    "in, busy": Kind(2, True, lambda one: busy(one.wait), _nothing),
-    "in, declined": Kind(1, True, lambda one: decline(one.wait), _nothing),
-    "in, given up at once": Kind(2, True, lambda one: ring(), lambda one: {"give_up_after": one.wait / 2}),
-    "out, answered": Kind(5, False, lambda one: answer(one.wait), _talk),
-    "out, answered, the client hangs up": Kind(3, False, lambda one: answer(one.wait, talk=one.talk), _nothing),
-    "out, busy": Kind(2, False, lambda one: busy(one.wait), _nothing),
-    "out, given up": Kind(2, False, lambda one: ring(), _give_up),
-}
-
-
-def plan(seed: int, calls: int) -> Plan:
-    """The same plan for the same seed. Each hundred calls meet five kills and one outage in their middle."""
-    dice = random.Random(seed)
-    weights = [kind.weight for kind in KINDS.values()]
-    kinds = [*KINDS, *dice.choices([*KINDS], weights, k=calls - len(KINDS))]  # each of them once at least
-    dice.shuffle(kinds)
-    planned = [Planned(kind, dice.uniform(0.0, 0.7), dice.uniform(0.2, 0.8), dice.uniform(0.3, 1.5)) for kind in kinds]
-    talks = [at for at, one in enumerate(planned) if ", answered" in one.kind]
-    for at in talks[::LONG_TALKS]:
-        planned[at] = replace(planned[at], talk=LONG_TALK_SECONDS)
-    lasts, hundreds = sum(one.gap for one in planned), max(calls // 100, 1)
-    kills = sorted(dice.uniform(2.0, lasts) for _ in range(KILLS_OF_A_HUNDRED * hundreds))
-    outages = [lasts * (one + 0.5) / hundreds - DOWN_SECONDS / 2 for one in range(hundreds)]
-    return Plan(seed, tuple(planned), tuple(kills), tuple(outages))
 
 
 # -- what the endpoints saw, and what the CRM has ----------------------------------------------------------------------
