@@ -58,12 +58,15 @@ class Legs:
         if handler is not None:
             handler(event, at)
 
-    def snapshot(self, channels: Sequence[Event], at: At) -> None:
-        """The rows of CoreShowChannels, after a connection is up: what is not among them has hung up meanwhile."""
+    def snapshot(self, channels: Sequence[Event], at: At, gone: At | None = None) -> None:
+        """The rows of CoreShowChannels, after a connection is up: what is not among them has hung up meanwhile.
+
+        :param gone: when that is taken to have been, where it is not now: when the former connection ended.
+        """
         self._connected, self._now = True, at
         rows = {row["Uniqueid"]: row for row in channels if row.get("Uniqueid") and row.get("Channel")}
         for uniqueid in [known for known in self._all.net.channels if known not in rows]:
-            self._all.hang_up(uniqueid, at, seen=False)
+            self._all.hang_up(uniqueid, gone or at, seen=False)
         for uniqueid, row in rows.items():
             channel = self._all.seen(row, at)
             if channel is None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from concurrent.futures import Future
 
 from .. import numbers
-from ..journal.records import SHOW, Entry
+from ..call import Registration
+from ..errors import JournalError
+from ..journal.records import SHOW, Entry, Registered
 from ..pbx.call_legs import Leg
 from ..pbx.channels import DEVICE
 from ..policy import person_named
 from .errands import RINGING_SECONDS, Card, read_card
 from .runtime import Runtime
+
+LOG = logging.getLogger("bx24.presence")
 
 
 def owe_late_card(runtime: Runtime, entry: Entry) -> None:
@@ -21,6 +27,21 @@ def owe_late_card(runtime: Runtime, entry: Entry) -> None:
         now = time.time()
         card = Card(users, now + RINGING_SECONDS)
         runtime.write(lambda journal: journal.owe(entry.uniqueid, SHOW, card.to_text(), now)).result()
+
+
+def owe_when_registered(runtime: Runtime, registration: Registration, attempt: Future[Registered]) -> None:
+    """Owe that card once the portal has answered a request that its caller waits for no more."""
+
+    def answered(attempt: Future[Registered]) -> None:
+        if attempt.exception() is not None:
+            return  # the delivery registers the call, and looks then who rings or talks
+        try:
+            owe_late_card(runtime, Entry(registration, attempt.result()))
+            runtime.wake.set()
+        except JournalError as error:  # its thread has said so in the log
+            LOG.info("%s: no late card: %s", registration.uniqueid, error.message)
+
+    attempt.add_done_callback(answered)
 
 
 def user_of(runtime: Runtime, leg: Leg) -> int:

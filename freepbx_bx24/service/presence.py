@@ -42,7 +42,7 @@ class Presence:
         self._snapshot: frozenset[str] | None = None  # of the channels' uniqueids, until somebody has looked at it
         self._snapshot_at = At(0.0, 0.0)
         self._ended: dict[str, float] = {}  # calls that hung up: when, on the monotonic clock
-        self._last_seen = 0.0  # wall clock: when the connection was lost, 0.0 where there was none before
+        self._lost_at: At | None = None  # when the connection was lost, None where there was none before
 
     def start(self) -> None:
         """Begin to connect. Where there is no account it is said once, and calls are told without it."""
@@ -112,7 +112,7 @@ class Presence:
             if self._snapshot is None or time.monotonic() < due:
                 return None
             channels, self._snapshot = self._snapshot, None
-            return channels, self._snapshot_at, self._last_seen
+            return channels, self._snapshot_at, self._lost_at.wall if self._lost_at else 0.0
 
     # -- the connection: one thread, one after the other --------------------------------------------------------------
 
@@ -120,7 +120,8 @@ class Presence:
         at = At(time.monotonic(), time.time())
         LOG.info("Asterisk's calls are watched: %d channels are up", len(snapshot))
         with self._lock:
-            self._legs.snapshot(snapshot, at)
+            # An Asterisk that has died took its calls along then, not when it was started again.
+            self._legs.snapshot(snapshot, at, self._lost_at)
             self._snapshot = frozenset(row.get("Uniqueid", "") for row in snapshot)
             self._snapshot_at = at
             self._keep(self._legs.changes())  # whose end nobody saw is found by lost_calls()
@@ -137,7 +138,7 @@ class Presence:
     def _disconnected(self) -> None:
         with self._lock:
             self._legs.broken()
-            self._last_seen = time.time()
+            self._lost_at = At(time.monotonic(), time.time())
 
     def _keep(self, changes: Sequence[Change]) -> None:
         """Write down who talks since when: should everything die now, that is what is known."""

@@ -16,6 +16,7 @@ from ..pbx import frame as frames
 from ..pbx.agi import Conversation, harmless
 from ..policy import Skip, client_number, decide_registration
 from . import outputs, portal_calls, story
+from .late_cards import owe_when_registered
 from .people import resolved
 from .runtime import Runtime
 
@@ -53,10 +54,13 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
     try:
         registered = attempt.result(timeout=remaining)
     except FutureTimeout:
-        if attempt.cancel():
+        cancelled = attempt.cancel()
+        if cancelled:
             retry_later(runtime, decision.uniqueid, "every connection to the portal was busy")
         _count_failure(runtime)
         _tell(runtime, conversation, frame, outputs.PENDING, "the portal did not answer in time: registered later")
+        if not cancelled:
+            owe_when_registered(runtime, decision, attempt)
     except PortalError as error:
         if error.retryable and error.blame == PORTAL:  # a portal that refuses one call at once costs nobody time
             _count_failure(runtime)
