@@ -32,6 +32,17 @@ def watching(world: World, scale: str = SCALE) -> Iterator[int]:
         yield mark
 
 
+@pytest.fixture(autouse=True)
+def quiet(world: World) -> Iterator[None]:
+    """A test that fails leaves no call to the next one."""
+    wait_quiet(world)
+    yield
+    for call in [*world.pbx.trunk.calls, *(call for phone in world.pbx.phones for call in phone.calls)]:
+        if not call.record.ended_how:
+            call.hang_up()
+    wait_quiet(world)
+
+
 def wait_watched(world: World, mark: int) -> None:
     wait_until(lambda: "Asterisk's calls are watched" in world.log_since(mark), 15, world.explain)
 
@@ -94,7 +105,6 @@ def test_a_card_goes_to_who_rings_when_the_portal_answers_late(world: World, sca
         seen = world.finished(number)
         wait_until(lambda: 1161 in hidden(world, number), 5, world.explain)
     assert (seen["STATUS_CODE"], seen["finished_by"]) == ("304", LINE_PERSON)
-    assert "PENDING" in world.asterisk_log()
 
 
 @pytest.mark.parametrize("scale", [SCALE, "1"], ids=["delivered later", "answered late"])
