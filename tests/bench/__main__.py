@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import in_asterisk, scripts
+from . import in_asterisk, scripts, under_fire
 from .figures import show, write_json
 
 
@@ -16,7 +16,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    figures = [*in_asterisk.measure(options.rounds), *scripts.measure(options.rounds)]
+    figures = [*in_asterisk.measure(options.rounds), *scripts.measure(options.rounds), *under_fire.measure()]
     print(show(figures))
     if options.json:
         write_json(figures, options.json)

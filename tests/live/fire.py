@@ -103,6 +103,7 @@ class Burnt:
     faults: collections.Counter[str] = field(default_factory=collections.Counter)
     renewals: int = 0
     seconds: float = 0.0
+    drained: float = 0.0  # seconds from the last call's end until the CRM knew all
 
     def finished(self, number: str) -> list[dict[str, Any]]:
         """The calls of a number that the CRM shows."""
@@ -138,13 +139,27 @@ class Burnt:
                     found.append(f"{number}: {call['CALL_DURATION']} s in the CRM; {seen.seconds:.2f} s: {seen}")
         return found
 
+    def wrong(self) -> list[str]:
+        """Everything in which the CRM differs from what the endpoints saw; a line each, none where they are equal."""
+        wrong = self.differences()
+        for number in self.seen:
+            calls = self.finished(number)
+            wrong += [f"{number}: {len(calls)} finished calls in the CRM"] * (len(calls) != 1)
+            wrong += [f"{number}: finished twice" for call in calls if self.activities[call["CALL_ID"]] > 1]
+        wrong += [f"{number}: estimated, though a service was there" for number in self.estimated_without_cause()]
+        return wrong + [f"{number}: {kind} is {state}" for number, kind, state in self.owed]
+
+    def estimated_without_cause(self) -> list[str]:
+        """Numbers of estimated calls during which a service was there all the time."""
+        return [number for number in self.estimated if not self.was_dead_during(number)]
+
     def summary(self) -> str:
         """One line for the end of a test run."""
         codes = collections.Counter(seen.code for seen in self.seen.values())
         faults = ", ".join(f"{count} {kind}" for kind, count in sorted(self.faults.items()))
         return (
             f"BX24_SEED={self.plan.seed}: {len(self.seen)} calls ({dict(sorted(codes.items()))}), "
-            f"{self.most_at_once} at once, in {self.seconds:.0f} s; faults: {faults}; {self.renewals} renewals of the "
+            f"{self.most_at_once} at once, in {self.seconds:.0f} s, told {self.drained:.1f} s after the last; faults: {faults}; {self.renewals} renewals of the "
             f"token, {len(self.dead)} kills, {len(self.plan.outages)} x {DOWN_SECONDS:g} s without a portal; "
             f"{sum(self.orphans.values())} open orphans, {len(self.estimated)} estimated"
         )
@@ -168,11 +183,13 @@ def burn(world: World, seed: int, calls: int) -> Burnt:
         trouble = thread.submit(make_trouble, world, burnt)
         numbers = place(world, burnt)
         trouble.result()
+        last = time.monotonic()
         wait_until(
             lambda: not [item for item in owed(world) if item[0] not in known],
             DRAIN_SECONDS,
             lambda: f"{owed(world)}\n{world.explain()}",
         )
+    burnt.drained = time.monotonic() - last
     burnt.owed = [item for item in owed(world) if item[0] not in known]
     ledger = world.portal.ledger()
     burnt.seen = seen_by_endpoints(world, {tail(number): number for number in numbers})

@@ -47,7 +47,7 @@ def test_what_is_registered_and_never_finished_is_a_double_of_a_call_that_is_the
 
 
 def test_only_calls_that_went_on_while_no_service_was_there_are_estimated(burnt: fire.Burnt) -> None:
-    assert [number for number in burnt.estimated if not burnt.was_dead_during(number)] == []
+    assert burnt.estimated_without_cause() == []
 
 
 def test_nothing_is_owed_and_nothing_waits_for_a_human(burnt: fire.Burnt) -> None:
