@@ -159,8 +159,9 @@ class Burnt:
         faults = ", ".join(f"{count} {kind}" for kind, count in sorted(self.faults.items()))
         return (
             f"BX24_SEED={self.plan.seed}: {len(self.seen)} calls ({dict(sorted(codes.items()))}), "
-            f"{self.most_at_once} at once, in {self.seconds:.0f} s, told {self.drained:.1f} s after the last; faults: {faults}; {self.renewals} renewals of the "
-            f"token, {len(self.dead)} kills, {len(self.plan.outages)} x {DOWN_SECONDS:g} s without a portal; "
+            f"{self.most_at_once} at once, in {self.seconds:.0f} s, told {self.drained:.1f} s after the last; "
+            f"faults: {faults}; {self.renewals} renewals of the token, {len(self.dead)} kills, "
+            f"{len(self.plan.outages)} x {DOWN_SECONDS:g} s without a portal; "
             f"{sum(self.orphans.values())} open orphans, {len(self.estimated)} estimated"
         )
 
