@@ -174,13 +174,13 @@ def seed_of_this_run() -> int:
     return int(os.environ.get("BX24_SEED") or random.randrange(1_000_000))
 
 
-def burn(world: World, seed: int, calls: int) -> Burnt:
+def burn(world: World, seed: int, calls: int, portal_plan: str) -> Burnt:
     """Place the calls while everything breaks, wait until all is told, and put the world in order again."""
     burnt, began = Burnt(plan(seed, calls)), time.monotonic()
     known = {item[0] for item in owed(world)}
     ledger = world.portal.ledger()
     former = len(ledger["requests"]), len(ledger["oauth"])
-    with breaking(world, seed), world.served(supervised=True), ThreadPoolExecutor(1) as thread:
+    with breaking(world, seed, portal_plan), world.served(supervised=True), ThreadPoolExecutor(1) as thread:
         trouble = thread.submit(make_trouble, world, burnt)
         numbers = place(world, burnt)
         trouble.result()
@@ -277,13 +277,13 @@ def owed(world: World) -> list[tuple[str, str, str]]:
 
 
 @contextlib.contextmanager
-def breaking(world: World, seed: int) -> Iterator[None]:
+def breaking(world: World, seed: int, portal_plan: str) -> Iterator[None]:
     """A portal that lets a local application in, with short tokens, and whose every fourth request goes wrong."""
     portal = world.portal
     kept = portal.switches.token_seconds, portal.fault_seconds
     portal.switches.token_seconds, portal.fault_seconds = TOKEN_SECONDS, FAULT_SECONDS
     try:
-        with logged_in(world):
+        with logged_in(world, portal_plan):
             portal.seed_faults(seed)
             portal.faults = FAULTS
             try:
