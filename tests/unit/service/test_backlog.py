@@ -16,7 +16,7 @@ from freepbx_bx24.journal.store import Journal
 from freepbx_bx24.sandbox.portal import Portal
 from tests.support.agi_script import AgiRun
 from tests.support.journal_calls import CALL
-from tests.support.running_service import RunningService
+from tests.support.running_service import RunningService, asked, wait_until
 
 CALLS = 250  # each owes a register and a finish
 LIVE_EVERY_SECONDS = 2.0
@@ -93,6 +93,8 @@ def test_live_calls_find_their_place_before_a_backlog_that_drains_in_few_request
     assert owed_in_full(state) == 2 * CALLS
     portal.delay_seconds["batch"] = PORTAL_SECONDS
     ordinary.start()
+    # Who is who is read once at the start; what is counted here are deliveries.
+    wait_until(lambda: {"user.get", "telephony.externalline.get"} <= set(asked(portal)), 20, ordinary.log)
     began = time.time()
     live: list[tuple[str, float, AgiRun]] = []
 
