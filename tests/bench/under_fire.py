@@ -13,7 +13,7 @@ CALLS = 1000
 def measure(calls: int = CALLS) -> list[Figure]:
     """Row last: the calls placed, beside those that the CRM has exactly once and as the telephones saw them.
 
-    Two or three calls a second are more than the two requests a second of an ordinary plan, hence a portal of one's own.
+    Two or three calls a second are more than the two requests a second of an ordinary plan, hence one without limits.
     """
     world = World("forky")
     try:
