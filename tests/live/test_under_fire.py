@@ -22,7 +22,7 @@ def burnt(world: World) -> Iterator[fire.Burnt]:
 def test_everything_that_was_to_go_wrong_went_wrong(burnt: fire.Burnt) -> None:
     assert len(burnt.faults) >= 3, burnt.summary()  # of four; which one a short run may miss is chance
     assert len(burnt.dead) == KILLS_OF_A_HUNDRED
-    assert burnt.renewals >= 2
+    assert burnt.renewals >= 1
     assert burnt.most_at_once >= 4
     assert {seen.code for seen in burnt.seen.values()} == {"200", "304", "486", "603-S"}
     assert sum(seen.seconds > 3 for seen in burnt.seen.values()) >= 3
