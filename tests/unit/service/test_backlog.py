@@ -18,6 +18,8 @@ from tests.support.agi_script import AgiRun
 from tests.support.journal_calls import CALL
 from tests.support.running_service import RunningService, asked, wait_until
 
+pytestmark = pytest.mark.endurance
+
 CALLS = 250  # each owes a register and a finish
 LIVE_EVERY_SECONDS = 2.0
 PORTAL_SECONDS = 1.0  # what the portal takes for each request: a backlog that drains in an instant holds nobody up

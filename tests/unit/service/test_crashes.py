@@ -16,6 +16,8 @@ import pytest
 from tests.support.agi_script import AgiRun
 from tests.support.running_service import RunningService, wait_until
 
+pytestmark = pytest.mark.endurance
+
 ANSWERED = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "35", "DIALEDPEERNUMBER": "101/sip:101@127.0.0.1"}
 REGISTER, FINISH = "telephony.externalcall.register", "telephony.externalcall.finish"
 CALLS = 20

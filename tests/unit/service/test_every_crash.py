@@ -17,11 +17,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator
 
+import pytest
+
 from freepbx_bx24.sandbox.portal import Portal, Reply
 from freepbx_bx24.sandbox.portal.clock import SimulatedTime
 from tests.support import crash_points
 from tests.support.agi_script import AgiRun, intake
 from tests.support.running_service import RunningService, wait_until
+
+pytestmark = pytest.mark.endurance
 
 REGISTER = "telephony.externalcall.register"
 FINISH = "telephony.externalcall.finish"

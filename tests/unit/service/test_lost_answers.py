@@ -11,6 +11,8 @@ from freepbx_bx24.sandbox.portal import Portal, Reply
 from freepbx_bx24.sandbox.portal.faults import cut_body
 from tests.support.running_service import RunningService, asked, wait_until
 
+pytestmark = pytest.mark.endurance
+
 REGISTER = "telephony.externalcall.register"
 HIDE = "telephony.externalcall.hide"
 FINISH = "telephony.externalcall.finish"

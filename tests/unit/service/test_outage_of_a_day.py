@@ -18,6 +18,8 @@ from tests.support.agi_script import REPOSITORY
 from tests.support.outage import COMMAND_SECONDS, DAY, SharedSeconds
 from tests.support.running_service import YAML
 
+pytestmark = pytest.mark.endurance
+
 CALLS = 5000
 REAL_SECONDS = 90.0
 LIMIT_SECONDS = 480.0

@@ -13,6 +13,8 @@ from freepbx_bx24.sandbox.portal import Portal
 from tests.support.agi_script import AgiRun
 from tests.support.running_service import RunningService, wait_until
 
+pytestmark = pytest.mark.endurance
+
 ANSWERED = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "35"}
 
 

@@ -18,6 +18,8 @@ from freepbx_bx24.service.supervisor import SERVICE, end_in_words, pause_seconds
 from tests.support.agi_script import REPOSITORY
 from tests.support.running_service import RunningService, wait_until
 
+pytestmark = pytest.mark.endurance
+
 HEAVY = ("_sqlite3", "_ssl", "yaml", "libsqlite3", "libssl")
 
 

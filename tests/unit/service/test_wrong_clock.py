@@ -14,6 +14,8 @@ from tests.support import stepped_clock
 from tests.support.agi_script import AgiRun
 from tests.support.running_service import RunningService, wait_until
 
+pytestmark = pytest.mark.endurance
+
 REGISTER = "telephony.externalcall.register"
 ANSWERED = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "35"}
 # The delivery looks at least every five seconds; the rest is what a busy machine may take.
