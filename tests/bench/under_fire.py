@@ -11,14 +11,11 @@ CALLS = 1000
 
 
 def measure(calls: int = CALLS) -> list[Figure]:
-    """Row last: the calls placed, beside those that the CRM has exactly once and as the telephones saw them.
-
-    Two or three calls a second are more than the two requests a second of an ordinary plan, hence one without limits.
-    """
+    """Row last: the calls placed, beside those that the CRM has exactly once and as the telephones saw them."""
     world = World("forky")
     try:
         world.start()
-        burnt = fire.burn(world, fire.seed_of_this_run(), calls, "self-hosted")
+        burnt = fire.burn(world, fire.seed_of_this_run(), calls)
     finally:
         world.stop()
     wrong = burnt.wrong()

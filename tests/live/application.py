@@ -18,11 +18,8 @@ TOKENS = "/var/lib/freepbx-bx24/token.json"
 
 
 @contextlib.contextmanager
-def logged_in(world: World, plan: str = "self-hosted") -> Iterator[None]:
-    """The YAML names the portal's application, and an administrator has let it in; the webhook again afterwards.
-
-    :param plan: the portal's, which decides how many requests a second it takes.
-    """
+def logged_in(world: World) -> Iterator[None]:
+    """The YAML names the portal's application, and an administrator has let it in; the webhook again afterwards."""
     root, portal = world.pbx.root, world.portal
     secret = root.outside(SECRET)
     secret.write_text(portal.application.client_secret + "\n")
@@ -40,15 +37,11 @@ def logged_in(world: World, plan: str = "self-hosted") -> Iterator[None]:
         flags=re.MULTILINE,
     )
     assert changed == 1, text
-    text, changed = re.subn("^  plan: .*$", f"  plan: {plan}", text, flags=re.MULTILINE)
-    assert changed == 1, text
-    kept, portal.switches.plan = portal.switches.plan, None if plan == "self-hosted" else plan
     try:
         with world.yaml(text):
             log_in(world)
             yield
     finally:
-        portal.switches.plan = kept
         secret.unlink()
         root.outside(TOKENS).unlink(missing_ok=True)
 

@@ -16,7 +16,7 @@ LONGEST_SECONDS = 150.0
 
 @pytest.fixture(scope="module")
 def burnt(world: World) -> Iterator[fire.Burnt]:
-    yield fire.burn(world, fire.seed_of_this_run(), CALLS, "ordinary")
+    yield fire.burn(world, fire.seed_of_this_run(), CALLS)
 
 
 def test_everything_that_was_to_go_wrong_went_wrong(burnt: fire.Burnt) -> None:
