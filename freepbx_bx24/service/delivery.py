@@ -267,8 +267,9 @@ class DeliveryThread(threading.Thread):
         self.say(f"the portal can't be told of calls: {error} {error.hint}")
         self.settlement.put_off(errands, error, pause)
         self.suspect = errands[0].item if len(errands) == 1 and error.ambiguous else None
-        # A portal that stumbles may stumble over one of the items: halving finds out which.
-        self.most = max(1, len(errands) // 2) if isinstance(error, PortalBroken) else 1
+        if isinstance(error, (PortalBroken, PortalTimeout)):
+            # A portal that stumbles may stumble over one of the items: halving finds out which.
+            self.most = max(1, len(errands) // 2)
         self.portal_failures += 1
         return pause
 
