@@ -17,12 +17,14 @@ from freepbx_bx24.sandbox.portal import Portal
 
 from .agi_script import REPOSITORY, AgiRun, intake, make_directories, run_script
 
+MANAGER_FILE = "manager_bx24.conf"  # of the test's own: none, where it writes none
 YAML = """\
 portal: {{webhook_file: {webhook}, plan: {plan}}}
 country: RU
 default_person: 101
 default_line: "+74957770000"
 pbx_id: pbx-test
+manager_file: {manager}
 wait: {{in: {wait}, out: {wait}}}
 lines:
   "+74957770101": {{name: Sales, person: 102}}
@@ -50,7 +52,7 @@ class RunningService:
         webhook = self.directory / "webhook"
         webhook.write_text(webhook_url + "\n")
         webhook.chmod(0o600)
-        self.yaml.write_text(YAML.format(webhook=webhook, wait=wait, plan=plan))
+        self.yaml.write_text(YAML.format(webhook=webhook, wait=wait, plan=plan, manager=self.directory / MANAGER_FILE))
         self.yaml.chmod(0o600)
 
     def start(self, *wrapper: str, supervised: bool = False) -> RunningService:

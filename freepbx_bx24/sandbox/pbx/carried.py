@@ -28,6 +28,8 @@ def carry(root: Path) -> None:
     etc = root / "etc"
     (etc / "resolv.conf").unlink(missing_ok=True)
     shutil.copyfile("/etc/resolv.conf", etc / "resolv.conf")
+    if not (etc / "hosts").exists():  # debootstrap makes none; glibc before 2.34 then knows no localhost
+        (etc / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n", encoding="ascii")
     if CERTIFICATES.exists():
         shutil.copyfile(CERTIFICATES, root / str(CERTIFICATES).lstrip("/"))
     if OWN_AUTHORITIES.is_dir():

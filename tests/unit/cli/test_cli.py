@@ -20,7 +20,7 @@ from freepbx_bx24.sandbox.portal.world import Employee
 from tests.support import awful_servers
 from tests.support.agi_script import REPOSITORY
 from tests.support.ami_server import SECRET, USER, Peer, manager
-from tests.support.running_service import RunningService
+from tests.support.running_service import MANAGER_FILE, RunningService
 
 GOOD_ASTERISK = """\
 case "$2" in
@@ -47,10 +47,9 @@ class Machine:
 
     def manager(self, port: int, secret: str = SECRET) -> None:
         """Files of the manager interface as install.sh leaves them."""
-        (self.folder / "manager.conf").write_text(f"[general]\nenabled = yes\nport = {port}\n")
-        (self.folder / "manager_bx24.conf").write_text(f"[{USER}]\nsecret = {secret}\n")
-        line = f"manager_file: {self.folder}/manager_bx24.conf\n"
-        self.service.yaml.write_text(self.service.yaml.read_text().replace(line, "") + line)
+        folder = self.service.directory
+        (folder / "manager.conf").write_text(f"[general]\nenabled = yes\nport = {port}\n")
+        (folder / MANAGER_FILE).write_text(f"[{USER}]\nsecret = {secret}\n")
 
     def bx24(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -207,9 +206,9 @@ def test_a_person_whom_the_portal_does_not_know_is_said_with_the_place_in_the_ya
 
 def test_a_manager_user_that_is_not_there_or_does_not_log_in_is_said_with_what_to_type(machine: Machine) -> None:
     machine.manager(1)
-    (machine.folder / "manager_bx24.conf").unlink()
+    (machine.service.directory / MANAGER_FILE).unlink()
     (missing,) = machine.findings()["manager interface"]
-    assert f"{machine.folder}/manager_bx24.conf: no such file" in missing["text"]
+    assert f"{machine.service.directory}/manager_bx24.conf: no such file" in missing["text"]
     assert "./install.sh" in missing["hint"]
     with manager(Peer.welcome) as server:
         machine.manager(server.port, secret="another-secret")

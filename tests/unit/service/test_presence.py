@@ -10,7 +10,7 @@ import pytest
 
 from freepbx_bx24.sandbox.portal import Portal
 from tests.support.ami_server import SECRET, USER, AmiServer, Peer
-from tests.support.running_service import RunningService, wait_until
+from tests.support.running_service import MANAGER_FILE, RunningService, wait_until
 
 UNIQUEID = "1790000120.77"
 REGISTER = "telephony.externalcall.register"
@@ -68,13 +68,11 @@ def asterisk(service: RunningService) -> Iterator[Asterisk]:
     one.server.start()
     files = {
         "manager.conf": f"[general]\nenabled = yes\nport = {one.server.port}\nbindaddr = 127.0.0.1\n",
-        "manager_bx24.conf": f"[{USER}]\nsecret = {SECRET}\n",
+        MANAGER_FILE: f"[{USER}]\nsecret = {SECRET}\n",
     }
     for name, text in files.items():
         (service.directory / name).write_text(text)
         (service.directory / name).chmod(0o600)
-    with service.yaml.open("a") as yaml:
-        yaml.write(f"manager_file: {service.directory / 'manager_bx24.conf'}\n")
     yield one
     one.server.stop()
 
@@ -93,8 +91,6 @@ def test_the_card_of_a_late_register_goes_to_who_rings_or_talks_then_and_is_clos
     portal: Portal, service: RunningService, asterisk: Asterisk, answered: bool
 ) -> None:
     service.write_yaml(portal.webhook_url, wait=0.3)
-    with service.yaml.open("a") as yaml:
-        yaml.write(f"manager_file: {service.directory / 'manager_bx24.conf'}\n")
     watched(service, asterisk)
     asterisk.shows("Newchannel", *CALL)
     down = portal.stop
