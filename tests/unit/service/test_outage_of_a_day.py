@@ -16,7 +16,7 @@ from freepbx_bx24.bitrix24.limits import BACKLOG_SHARE, PLANS, Urgency
 from freepbx_bx24.sandbox.portal import Portal
 from tests.support.agi_script import REPOSITORY
 from tests.support.outage import COMMAND_SECONDS, DAY, SharedSeconds
-from tests.support.running_service import YAML
+from tests.support.running_service import MANAGER_FILE, YAML
 
 pytestmark = pytest.mark.endurance
 
@@ -43,7 +43,7 @@ def live_through(portal: Portal, folder: Path, calls: int) -> dict[str, Any]:
     """What the process measured that lived through the outage and drained what it left."""
     webhook, yaml, state = folder / "webhook", folder / "freepbx_bx24.yaml", folder / "state"
     webhook.write_text(portal.webhook_url + "\n")
-    yaml.write_text(YAML.format(webhook=webhook, wait=2.0, plan="ordinary"))
+    yaml.write_text(YAML.format(webhook=webhook, wait=2.0, plan="ordinary", manager=folder / MANAGER_FILE))
     for path in (webhook, yaml):
         path.chmod(0o600)
     state.mkdir()
