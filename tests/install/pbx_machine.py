@@ -31,7 +31,8 @@ NOT_COPIED = ("__pycache__", ".*", "tests", "docs")
 NOT_COMPARED = {
     "proc", "dev", "sys", "run", "tmp", SOURCE[1:], PIP_CACHE[1:],
     "var/log/asterisk", "var/spool/asterisk", "var/cache/asterisk",
-    "var/lib/asterisk/astdb.sqlite3", "var/lib/asterisk/astdb.sqlite3-shm", "var/lib/asterisk/astdb.sqlite3-wal",
+    "var/lib/asterisk/astdb.sqlite3", "var/lib/asterisk/astdb.sqlite3-journal",
+    "var/lib/asterisk/astdb.sqlite3-shm", "var/lib/asterisk/astdb.sqlite3-wal",
 }  # fmt: skip
 
 
