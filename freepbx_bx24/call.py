@@ -8,6 +8,8 @@ from datetime import datetime
 INBOUND = "in"
 OUTBOUND = "out"
 
+RING, ANSWER, NEVER = "ring", "answer", "never"  # when a person's card opens
+
 
 @dataclass(frozen=True)
 class Person:
@@ -34,6 +36,7 @@ class Beginning:
 
     `did` is the dialled number of an inbound call ("s" where the trunk gave none); for an outbound call `did` is the
     caller id that the trunk shows, `number` what was dialled, `extension` who dialled (AMPUSER). `started` is aware.
+    `blacklisted` is "1" where the caller is on FreePBX's blacklist.
     """
 
     uniqueid: str
@@ -54,6 +57,7 @@ class Beginning:
     create: str = ""
     entity_type: str = ""
     entity_id: str = ""
+    blacklisted: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,10 @@ class Ending:
 class Registration:
     """What register tells the portal. `people` are tried in order: the first that the portal knows owns the call.
 
-    `rule` is for people: why this line, this person, and whether a lead may be made.
+    `create` is whether a lead may be made, with `only_unknown` for a client alone of whom a search finds nothing.
+    `cards` is when cards open (RING, ANSWER or NEVER), `show` whether register itself may open one. `missed_owner` are
+    the strategies of who owns the call where nobody talks. `rule` is for people: why this line, this person, and
+    whether a lead may be made.
     """
 
     uniqueid: str
@@ -94,6 +101,9 @@ class Registration:
     show: bool
     entity: Entity | None = None
     rule: str = field(default="", compare=False)
+    only_unknown: bool = False
+    cards: str = RING
+    missed_owner: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

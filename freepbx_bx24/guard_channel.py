@@ -21,6 +21,7 @@ COMMON_FACTS = (
     ("source", "BX24_SOURCE"),
     ("create", "BX24_CREATE"),
     ("extension", "AMPUSER"),
+    ("blacklisted", "DB_EXISTS(blacklist/${CALLERID(num)})"),  # FreePBX itself looks only after our hook
     ("trunk", "OUT_${DIAL_TRUNK}"),
     ("trunk_suffix", "OUT_${DIAL_TRUNK}_SUFFIX"),
 )

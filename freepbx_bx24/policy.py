@@ -7,8 +7,15 @@ from dataclasses import dataclass, field
 from typing import Mapping
 
 from . import numbers
-from .call import INBOUND, Beginning, Ending, Entity, Outcome, Person, Registration
+from .call import INBOUND, NEVER, RING, Beginning, Ending, Entity, Outcome, Person, Registration
 from .reasons import reason_text
+
+# Whether the CRM makes a lead for a client: as the portal decides, or only where a search finds nobody, or NEVER.
+PORTAL, UNKNOWN = "portal", "unknown"
+# Who owns an inbound call that nobody took, by strategies that are tried in order.
+RESPONSIBLE, LAST_RUNG, PERSON = "responsible", "last_rung", "person"
+# Who owns an answered call where several talked.
+LAST, LONGEST, FIRST = "last", "longest", "first"
 
 
 @dataclass(frozen=True)
@@ -16,7 +23,9 @@ class LineRules:
     """One line of the YAML, with what it left out filled in from `line_defaults`.
 
     `number` is the LINE_NUMBER in the CRM; `dids` are further DIDs or patterns that belong to it; `trunk` is the name
-    of the trunk whose calls without a known DID belong to it.
+    of the trunk whose calls without a known DID belong to it. `create_in` and `create_out` are PORTAL, UNKNOWN or
+    NEVER, `cards` RING, ANSWER or NEVER. `responsible_seconds` is for how long the client's manager is rung first, 0
+    for not at all; `client_name` whether telephones show the name that the CRM has.
     """
 
     number: str
@@ -25,8 +34,12 @@ class LineRules:
     trunk: str = ""
     person: Person | None = None
     source: str = "CALL"
-    create_in: bool = True
-    create_out: bool = False
+    create_in: str = PORTAL
+    create_out: str = NEVER
+    cards: str = RING
+    missed_owner: tuple[str, ...] = (RESPONSIBLE, LAST_RUNG, PERSON)
+    responsible_seconds: int = 0
+    client_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,8 @@ class Rules:
     anonymous: str = ""
     people: Mapping[str, Person] = field(default_factory=dict)
     people_not_in_portal: str = "default"
+    skip_blacklist: bool = True
+    finish_person: str = LAST
 
 
 @dataclass(frozen=True)
@@ -57,8 +72,14 @@ class Skip:
     why: str
 
 
+_CREATE_WORDS = {
+    PORTAL: "a lead for an unknown client",
+    UNKNOWN: "a lead where a search finds nobody",
+    NEVER: "no lead",
+}
 ENTITY_TYPES = ("CONTACT", "COMPANY", "LEAD", "DEAL")
 LONGEST_REASON = 255  # FAILED_REASON's limit in the portal
+_FROM_ANYBODY = re.compile(r"PJSIP/anonymous-[0-9a-f]+")  # FreePBX's endpoint for guests: scanners, not clients
 NO_DID = "s"  # the exten of a trunk that sends no DID
 
 # STATUS_CODE of an outbound call by DIALSTATUS, then by HANGUPCAUSE where the trunk said why (portal: "finish", codes).
@@ -79,7 +100,7 @@ CAUSE_CODES = {
 }
 OTHER_FAILURE = "503"
 ANSWERED = "200"
-UNKNOWN = "OTHER"
+NOT_KNOWN = "OTHER"
 MISSED = "304"
 
 
@@ -168,29 +189,36 @@ def decide_registration(rules: Rules, beginning: Beginning) -> Registration | Sk
         line=number_of_line,
         people=people,
         started=beginning.started,
-        create=create,
+        create=create != NEVER,
+        only_unknown=create == UNKNOWN,
         source=_identifier(beginning.source) or chosen.source,
-        show=True,
+        show=chosen.cards == RING,
+        cards=chosen.cards,
         entity=_entity(beginning.entity_type, beginning.entity_id),
+        missed_owner=chosen.missed_owner if inbound else (),
         rule=rule,
     )
 
 
-def _create(chosen: LineRules, beginning: Beginning, hidden: bool) -> tuple[bool, str]:
-    """Whether the portal may make a lead where it does not know the client, and why."""
+def _create(chosen: LineRules, beginning: Beginning, hidden: bool) -> tuple[str, str]:
+    """Whether the portal may make a lead (PORTAL, UNKNOWN or NEVER), and why."""
     if hidden:
-        return False, "no lead: the number is hidden"  # else every hidden caller would pile up on one lead
+        return NEVER, "no lead: the number is hidden"  # else every hidden caller would pile up on one lead
     inbound = beginning.direction == INBOUND
     create, why = (chosen.create_in, "create.in") if inbound else (chosen.create_out, "create.out")
     if beginning.create in ("0", "1"):
-        create, why = beginning.create == "1", "BX24_CREATE"
-    return create, f"{'a lead for an unknown client' if create else 'no lead'}: {why}"
+        create, why = PORTAL if beginning.create == "1" else NEVER, "BX24_CREATE"
+    return create, f"{_CREATE_WORDS[create]}: {why}"
 
 
 def _left_out(rules: Rules, beginning: Beginning) -> str:
     """Why this call is left out before anything else of it matters; empty where it is not."""
     if beginning.skip not in ("", "0"):
         return "BX24_SKIP is set in the dialplan"
+    if beginning.direction == INBOUND and rules.skip_blacklist and beginning.blacklisted == "1":
+        return "the caller is on FreePBX's blacklist"
+    if beginning.direction == INBOUND and _FROM_ANYBODY.fullmatch(beginning.channel):
+        return "the call came through the endpoint that lets anybody in"
     patterns, value = rules.skip_extensions, beginning.extension
     if beginning.direction == INBOUND:
         patterns, value = rules.skip_dids, beginning.did
@@ -277,4 +305,4 @@ def decide_unseen_outcome(
         speaker = person_named(rules, talker) if inbound else None
         people = _distinct(speaker, *registration.people)
         return Outcome(registration.uniqueid, people, max(1, round(talk_seconds)), ANSWERED, reason)
-    return Outcome(registration.uniqueid, registration.people, 0, MISSED if inbound else UNKNOWN, reason)
+    return Outcome(registration.uniqueid, registration.people, 0, MISSED if inbound else NOT_KNOWN, reason)

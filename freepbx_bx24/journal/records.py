@@ -151,6 +151,7 @@ def registration_from_text(text: str) -> Registration:
     data["people"] = tuple(Person(**person) for person in data["people"])
     data["entity"] = Entity(**data["entity"]) if data["entity"] else None
     data["started"] = datetime.fromisoformat(data["started"])
+    data["missed_owner"] = tuple(data.get("missed_owner", ()))  # of an earlier version there is none
     return Registration(**data)
 
 

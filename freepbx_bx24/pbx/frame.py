@@ -102,6 +102,7 @@ def beginning(frame: Frame) -> Beginning:
         create=frame.fact("create"),
         entity_type=frame.fact("entity_type"),
         entity_id=frame.fact("entity_id"),
+        blacklisted=frame.fact("blacklisted"),
     )
 
 

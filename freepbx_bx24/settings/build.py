@@ -39,6 +39,8 @@ def build(path: Path, values: Values) -> tuple[Settings, list[Problem]]:
         anonymous=_get(values, "anonymous"),
         people={name[1]: given.value for name, given in values.items() if len(name) == 2 and name[0] == "people"},
         people_not_in_portal=_get(values, "people_not_in_portal"),
+        skip_blacklist=_get(values, "skip.blacklist"),
+        finish_person=_get(values, "finish_person"),
     )
     problems += _claimed_twice(values, country, rules.area_code)
     settings = Settings(
@@ -68,15 +70,27 @@ def _get(values: Values, path: str) -> Any:
     if given is not None:
         return given.value
     option = _BY_PATH[path]
-    return option.kind.read(option.default) if option.default else None
+    if not option.default:
+        return None
+    if option.kind.is_list:
+        return tuple(option.kind.read(one.strip()) for one in option.default.strip("[]").split(","))
+    return option.kind.read(option.default)
+
+
+# What a line takes from line_defaults where it says nothing: the name in LineRules by the option's path.
+_LINE_OPTIONS = {
+    "source": ("source",),
+    "create_in": ("create", "in"),
+    "create_out": ("create", "out"),
+    "cards": ("cards",),
+    "missed_owner": ("missed_owner",),
+    "responsible_seconds": ("responsible",),
+    "client_name": ("client_name",),
+}
 
 
 def _defaults(values: Values) -> dict[str, Any]:
-    return {
-        "source": _get(values, "line_defaults.source"),
-        "create_in": _get(values, "line_defaults.create.in"),
-        "create_out": _get(values, "line_defaults.create.out"),
-    }
+    return {name: _get(values, ".".join(("line_defaults", *path))) for name, path in _LINE_OPTIONS.items()}
 
 
 def _lines(values: Values) -> tuple[LineRules, ...]:
@@ -95,9 +109,7 @@ def _line(number: str, own: dict[tuple[str, ...], Any], defaults: dict[str, Any]
         dids=own.get(("dids",), ()),
         trunk=own.get(("trunk",), ""),
         person=own.get(("person",)),
-        source=own.get(("source",), defaults["source"]),
-        create_in=own.get(("create", "in"), defaults["create_in"]),
-        create_out=own.get(("create", "out"), defaults["create_out"]),
+        **{name: own.get(path, defaults[name]) for name, path in _LINE_OPTIONS.items()},
     )
 
 

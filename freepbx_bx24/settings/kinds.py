@@ -130,12 +130,22 @@ def _anonymous(typed: str) -> str:
     return typed
 
 
+def _ring_first(typed: str) -> int:
+    if typed == "no":
+        return 0
+    found = re.fullmatch(r"([0-9]{1,3}) ?s?", typed)
+    if not found or not 3 <= int(found[1]) <= 120:
+        raise ValueError
+    return int(found[1])
+
+
 DAYS = Kind("1 to 9999 days, such as 14d", _days)
 PERSON = Kind("an extension of 1 to 4 digits as it is in Bitrix24, or a user's ID such as user:12", _person)
 COUNTRY = Kind("an ISO code of two letters, such as RU, KZ or DE", _country)
 NUMBER = Kind('a number, a prefix such as "+7800*", or an Asterisk pattern such as "_8800333001X"', _number)
 NUMBERS = list_of(NUMBER)
 ANONYMOUS = Kind('skip, or 1 to 15 digits to show, such as "70000000000"', _anonymous)
+RING_FIRST = Kind("no, or 3 to 120 whole seconds, such as 15s", _ring_first)
 # LINE_NUMBER of the portal holds 50 characters.
 LINE = text(50)
 ADDRESS = Kind(

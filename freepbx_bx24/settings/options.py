@@ -45,9 +45,18 @@ class Option:
     placeholder: str = ""
 
 
-_CREATE = kinds.choice(portal=True, never=False)
-_CREATE_IN = "For inbound calls: as the portal decides, or never."
-_CREATE_OUT = "For outbound calls: as the portal decides, or never."
+_CREATE = kinds.choice(portal="portal", unknown="unknown", never="never")
+_CREATE_IN = "For inbound calls: as the portal decides, only where a search finds nobody (unknown), or never."
+_CREATE_OUT = "For outbound calls: as the portal decides, only where a search finds nobody (unknown), or never."
+_CARDS = kinds.choice(ring="ring", answer="answer", never="never")
+_CARDS_DOC = "When a person's card opens: when the phone rings, when it is answered, or never."
+_MISSED_OWNER = kinds.list_of(kinds.choice(responsible="responsible", last_rung="last_rung", person="person"))
+_MISSED_OWNER_DOC = (
+    "Who owns a missed call, in this order: the client's manager in the CRM, whose phone rang last, the line's person."
+)
+_RESPONSIBLE_DOC = "For how long the client's manager in the CRM is rung first, or no."
+_CLIENT_NAME_DOC = "Whether phones show the client's name from the CRM."
+_YES_NO = kinds.choice(yes=True, no=False)
 _SHOWN = kinds.choice(full=False, masked=True)
 
 SECTIONS = (
@@ -168,11 +177,25 @@ OPTIONS = (
     Option("line_defaults.create.in", _CREATE, _CREATE_IN, "never", "portal"),
     Option("line_defaults.create.out", _CREATE, _CREATE_OUT, "portal", "never"),
     Option("line_defaults.source", kinds.text(50), "The source in the CRM (its STATUS_ID).", "WEB", "CALL"),
+    Option("line_defaults.cards", _CARDS, _CARDS_DOC, "answer", "ring"),
+    Option(
+        "line_defaults.missed_owner",
+        _MISSED_OWNER,
+        _MISSED_OWNER_DOC,
+        "[last_rung, person]",
+        "[responsible, last_rung, person]",
+    ),
+    Option("line_defaults.responsible", kinds.RING_FIRST, _RESPONSIBLE_DOC, "15s", "no"),
+    Option("line_defaults.client_name", _YES_NO, _CLIENT_NAME_DOC, "yes", "no"),
     Option("lines.*.name", kinds.text(100), "What people call the line.", "Sales"),
     Option("lines.*.person", kinds.PERSON, "Who owns the line's inbound calls until somebody talks.", "101"),
     Option("lines.*.source", kinds.text(50), "The source in the CRM (its STATUS_ID).", "WEB"),
     Option("lines.*.create.in", _CREATE, _CREATE_IN, "portal"),
     Option("lines.*.create.out", _CREATE, _CREATE_OUT, "never"),
+    Option("lines.*.cards", _CARDS, _CARDS_DOC, "answer"),
+    Option("lines.*.missed_owner", _MISSED_OWNER, _MISSED_OWNER_DOC, "[person]"),
+    Option("lines.*.responsible", kinds.RING_FIRST, _RESPONSIBLE_DOC, "15s"),
+    Option("lines.*.client_name", _YES_NO, _CLIENT_NAME_DOC, "yes"),
     Option("lines.*.dids", kinds.NUMBERS, "More numbers (DIDs) of this line.", '["770002", "_8800333001X"]'),
     Option("lines.*.trunk", kinds.text(80), "The trunk whose calls without a known number are this line's.", "mts"),
     Option(
@@ -185,6 +208,7 @@ OPTIONS = (
     Option("skip.dids", kinds.NUMBERS, "Numbers of ours: fax, door phone.", '["+74957770099"]'),
     Option("skip.extensions", kinds.NUMBERS, "Extensions.", '[199, "9XX"]'),
     Option("skip.numbers", kinds.NUMBERS, "Numbers of the other side.", '["+7800*"]'),
+    Option("skip.blacklist", _YES_NO, "Callers on FreePBX's blacklist.", "no", "yes"),
     Option(
         "anonymous",
         kinds.ANONYMOUS,
@@ -199,6 +223,13 @@ OPTIONS = (
         "What happens to calls of people who are not in Bitrix24: the default person owns them, or they are left out.",
         "skip",
         "default",
+    ),
+    Option(
+        "finish_person",
+        kinds.choice(last="last", longest="longest", first="first"),
+        "Who owns an answered call where several people talked: the last, the one who talked longest, or the first.",
+        "longest",
+        "last",
     ),
     Option("keep.log_numbers", _SHOWN, "How the log shows clients' numbers.", "masked", "full"),
     Option("keep.journal", kinds.DAYS, "The journal's finished calls.", "30d", "90d"),

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from freepbx_bx24.call import INBOUND, OUTBOUND, Beginning, Ending, Entity, Outcome, Person, Registration
+from freepbx_bx24.call import ANSWER, INBOUND, NEVER, OUTBOUND, Beginning, Ending, Entity, Outcome, Person, Registration
 from freepbx_bx24.policy import (
+    PORTAL,
+    UNKNOWN,
     LineRules,
     Rules,
     Skip,
@@ -34,7 +36,7 @@ RULES = Rules(
     default_line="+74957770000",
     lines=(
         LineRules("+74957770000", name="Sales", person=SALES, source="WEB"),
-        LineRules("+74957770001", name="Support", person=SUPPORT, create_in=False, create_out=True),
+        LineRules("+74957770001", name="Support", person=SUPPORT, create_in=NEVER, create_out=PORTAL),
         LineRules("+74957770002", name="Shop", dids=("770002", "_88003330XX"), trunk="mts"),
     ),
     skip_dids=("+74957770099",),
@@ -92,7 +94,35 @@ def test_an_inbound_call_is_told_whole() -> None:
         source="WEB",
         show=True,
         entity=None,
+        missed_owner=("responsible", "last_rung", "person"),
     )
+
+
+@pytest.mark.parametrize(("cards", "shows"), [("ring", True), (ANSWER, False), (NEVER, False)])
+def test_register_opens_a_card_only_where_the_line_wants_it_while_it_rings(cards: str, shows: bool) -> None:
+    told = registration(rules=replace(RULES, lines=(LineRules("+74957770000", cards=cards),)))
+    assert (told.cards, told.show) == (cards, shows)
+
+
+@pytest.mark.parametrize(
+    ("create", "may", "only_unknown"), [(PORTAL, True, False), (UNKNOWN, True, True), (NEVER, False, False)]
+)
+def test_a_lead_is_made_as_the_portal_decides_or_for_unknown_clients_or_never(
+    create: str, may: bool, only_unknown: bool
+) -> None:
+    told = registration(rules=replace(RULES, lines=(LineRules("+74957770000", create_in=create),)))
+    assert (told.create, told.only_unknown) == (may, only_unknown)
+
+
+def test_a_caller_on_the_blacklist_is_left_out_unless_the_settings_say_otherwise() -> None:
+    assert why_skipped(blacklisted="1") == "the caller is on FreePBX's blacklist"
+    assert registration(rules=replace(RULES, skip_blacklist=False), blacklisted="1").number == "+79161234567"
+    assert registration(OUTBOUND_CALL, blacklisted="1").number == "+79161234567"  # whom we call is another matter
+
+
+def test_whoever_comes_through_the_endpoint_for_anybody_is_left_out() -> None:
+    assert "lets anybody in" in why_skipped(channel="PJSIP/anonymous-0000001f")
+    assert registration(channel="PJSIP/anonymous-carrier-0000001f").line == "+74957770000"
 
 
 def test_an_outbound_call_belongs_to_who_dialled_then_to_the_line_and_the_default_person() -> None:
