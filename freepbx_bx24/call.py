@@ -62,7 +62,11 @@ class Beginning:
 
 @dataclass(frozen=True)
 class Ending:
-    """What the channel's variables said in the hangup handler (seconds are whole; empty text: not set)."""
+    """What the channel's variables said in the hangup handler (seconds are whole; empty text: not set).
+
+    `queue` is the last queue that the call waited in, `menu` the last menu's context, `voicemail` how leaving a message
+    went (VMSTATUS).
+    """
 
     uniqueid: str
     direction: str
@@ -76,6 +80,49 @@ class Ending:
     note: str = ""
     recording: str = ""
     user: str = ""
+    queue: str = ""
+    menu: str = ""
+    voicemail: str = ""
+
+
+@dataclass(frozen=True)
+class SeenLeg:
+    """One telephone, or mobile behind a trunk, as Asterisk showed it at a call; times are wall clock seconds.
+
+    `device` is the endpoint's name, `number` what was dialled through a trunk (empty for telephones), `user` the
+    extension that AstDB had for the device then (empty: none known). `person` is whose it is, None for somebody whom
+    the CRM does not know. `client` marks an external party: this call's own, or another's that was joined to it. `rang`
+    and each of `talks` are (since, until); `until` is None where the end was not seen. `ended` is the last DialStatus.
+    """
+
+    device: str
+    number: str = ""
+    user: str = ""
+    person: Person | None = None
+    client: bool = False
+    rang: tuple[float, float | None] | None = None
+    talks: tuple[tuple[float, float | None], ...] = ()
+    ended: str = ""
+
+    @property
+    def name(self) -> str:
+        """How people call it: the extension, the device, or the number."""
+        return self.number or self.user or self.device
+
+
+@dataclass(frozen=True)
+class View:
+    """What Asterisk's manager interface showed of a call; times are wall clock seconds, 0.0 where not seen.
+
+    `whole` is whether nothing can have been missed. `external` is the uniqueid of the external party's channel,
+    `answered` when that of an outbound call answered, `gone` when it hung up.
+    """
+
+    legs: tuple[SeenLeg, ...] = ()
+    whole: bool = False
+    external: str = ""
+    answered: float = 0.0
+    gone: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,10 @@ FACTS = {
         ("member_interface", "MEMBERINTERFACE"),
         ("note", "BX24_NOTE"),
         ("recording", "BX24_RECORDING"),
+        ("queue", "QUEUENUM"),  # FreePBX's
+        ("queue_name", "QUEUENAME"),  # Asterisk's, where the queue has setqueuevar
+        ("menu", "IVR_CONTEXT"),  # FreePBX's
+        ("voicemail", "VMSTATUS"),
     ),
 }
 

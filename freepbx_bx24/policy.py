@@ -1,4 +1,4 @@
-"""What the CRM is told of a call: pure decisions over plain data, no I/O and no clock."""
+"""What the CRM is told when a call begins: pure decisions over plain data, no I/O and no clock."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Mapping
 
 from . import numbers
-from .call import INBOUND, NEVER, RING, Beginning, Ending, Entity, Outcome, Person, Registration
-from .reasons import reason_text
+from .call import INBOUND, NEVER, RING, Beginning, Entity, Person, Registration
 
 # Whether the CRM makes a lead for a client: as the portal decides, or only where a search finds nobody, or NEVER.
 PORTAL, UNKNOWN = "portal", "unknown"
@@ -78,30 +77,8 @@ _CREATE_WORDS = {
     NEVER: "no lead",
 }
 ENTITY_TYPES = ("CONTACT", "COMPANY", "LEAD", "DEAL")
-LONGEST_REASON = 255  # FAILED_REASON's limit in the portal
 _FROM_ANYBODY = re.compile(r"PJSIP/anonymous-[0-9a-f]+")  # FreePBX's endpoint for guests: scanners, not clients
 NO_DID = "s"  # the exten of a trunk that sends no DID
-
-# STATUS_CODE of an outbound call by DIALSTATUS, then by HANGUPCAUSE where the trunk said why (portal: "finish", codes).
-OUTBOUND_CODES = {"BUSY": "486", "CANCEL": "603-S", "NOANSWER": "480", "": "603-S"}
-CAUSE_CODES = {
-    1: "404",
-    3: "484",
-    17: "486",
-    18: "480",
-    19: "480",
-    20: "480",
-    21: "603",
-    28: "484",
-    34: "503",
-    38: "503",
-    41: "503",
-    42: "503",
-}
-OTHER_FAILURE = "503"
-ANSWERED = "200"
-NOT_KNOWN = "OTHER"
-MISSED = "304"
 
 
 def external_id(rules: Rules, uniqueid: str) -> str:
@@ -166,7 +143,7 @@ def decide_registration(rules: Rules, beginning: Beginning) -> Registration | Sk
     owner = chosen.person or rules.default_person
     set_by_dialplan = person_named(rules, beginning.user)
     speaker = set_by_dialplan or (None if inbound else person_named(rules, beginning.extension))
-    people = _distinct(speaker, owner, rules.default_person)
+    people = distinct(speaker, owner, rules.default_person)
     create, why_create = _create(chosen, beginning, hidden)
     why_person = (
         ("BX24_USER", set_by_dialplan is not None),
@@ -228,7 +205,8 @@ def _left_out(rules: Rules, beginning: Beginning) -> str:
     return ""
 
 
-def _distinct(*people: Person | None) -> tuple[Person, ...]:
+def distinct(*people: Person | None) -> tuple[Person, ...]:
+    """Each person once, in order."""
     return tuple(dict.fromkeys(person for person in people if person))
 
 
@@ -240,69 +218,3 @@ def _entity(kind: str, number: str) -> Entity | None:
     if kind.upper() in ENTITY_TYPES and re.fullmatch(r"[1-9][0-9]{0,17}", number):
         return Entity(kind.upper(), int(number))
     return None
-
-
-def who_answered(ending: Ending) -> tuple[str, str]:
-    """The extension or device that answered, and which variable says so; empty texts where none does.
-
-    A queue names its member's interface (`Local/1002@from-queue/n`). DIALEDPEERNAME is the channel that answered, also
-    after a pickup, where DIALEDPEERNUMBER still names who was rung (measured). That one is `1001/sip:1001@...` where
-    FreePBX dialled, `1001` where plain Asterisk did; follow-me and groups leave a group string
-    (`FMGL-1001@from-internal`), from which nobody can be told.
-    """
-    for source, text, pattern in (
-        ("MEMBERINTERFACE", ending.member_interface, r"(?:[A-Za-z0-9]+/)?([^@/]+)(?:[@/].*)?"),
-        ("DIALEDPEERNAME", ending.dialled_peer_name, r"[A-Za-z0-9]+/([^@/;]+)-[0-9a-f]+"),
-        ("DIALEDPEERNUMBER", ending.dialled_peer_number, r"([^@/]+)(?:/.*)?"),
-    ):
-        match = re.fullmatch(pattern, text)
-        if match:
-            return match[1], source
-    return "", ""
-
-
-def decide_outcome(rules: Rules, registration: Registration, ending: Ending) -> Outcome:
-    """What the CRM is told when a call ends.
-
-    Not by CDR(), which is wrong for queues, menus, transfers and voicemail (measured on Asterisk 16 and 22). An inbound
-    call that nobody answered is always 304 with no seconds: only 304 puts it on the portal's missed list, and the
-    portal counts any call with seconds as a success. The true cause goes into the reason.
-    """
-    inbound = registration.direction == INBOUND
-    answered = ending.dial_status == "ANSWER" or (inbound and bool(ending.member_interface))
-    speaker = person_named(rules, ending.user)
-    if answered and inbound and speaker is None:
-        speaker = person_named(rules, who_answered(ending)[0])
-    people = _distinct(speaker, *registration.people)
-    if answered:
-        code, cause = ANSWERED, ""
-    elif inbound:
-        code, cause = MISSED, ending.dial_status or "GONE"
-    else:
-        code, cause = _outbound_code(ending), ending.dial_status or "GONE"
-    reason = "; ".join(part for part in (reason_text(cause, rules.language), " ".join(ending.note.split())) if part)
-    seconds = max(1, ending.answered_seconds) if answered else 0  # an answered call of 0 s would count as a failure
-    return Outcome(registration.uniqueid, people, seconds, code, reason[:LONGEST_REASON])
-
-
-def _outbound_code(ending: Ending) -> str:
-    if ending.dial_status in OUTBOUND_CODES:
-        return OUTBOUND_CODES[ending.dial_status]
-    return CAUSE_CODES.get(ending.hangup_cause, OTHER_FAILURE)
-
-
-def decide_unseen_outcome(
-    rules: Rules, registration: Registration, talker: str = "", talk_seconds: float = 0.0, *, seen: bool = False
-) -> Outcome:
-    """What the CRM is told of a call whose end no script told: Asterisk, the machine or the script died in its midst.
-
-    :param talker: the device or extension that talked last, empty where nobody is known to have. :param talk_seconds:
-    until the last moment at which the call may have been up. :param seen: that moment was seen, so it is no estimate.
-    """
-    inbound = registration.direction == INBOUND
-    reason = "" if seen else reason_text("UNSEEN", rules.language)
-    if talker:
-        speaker = person_named(rules, talker) if inbound else None
-        people = _distinct(speaker, *registration.people)
-        return Outcome(registration.uniqueid, people, max(1, round(talk_seconds)), ANSWERED, reason)
-    return Outcome(registration.uniqueid, registration.people, 0, MISSED if inbound else NOT_KNOWN, reason)

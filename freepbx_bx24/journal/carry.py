@@ -176,13 +176,13 @@ def _add_call(database: sqlite3.Connection, row: dict[str, Any] | None, counts: 
     outcome = _if_parsed(row["outcome"], records.outcome_from_text)
     counts.lost_deliveries += row["outcome"] is not None and outcome is None and not finished
     added = database.execute(
-        "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(registration.uniqueid, registration.linkedid, registration.external_id, registration.direction),
             *(registration.number, registration.line, registration.started.isoformat(), started_at),
             *(_whole(row.get("user_id")), _text(row.get("rule")), row["registration"], _text(row.get("portal"))),
             *(registered and records.registered_from_text(registered).call_id, registered, _text(row.get("legs"))),
-            *(outcome, finished, written),
+            *(outcome, finished, written, _if_parsed(row.get("ending"), records.ending_from_text)),
         ),
     )
     counts.calls += added.rowcount

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 
-from ..call import Outcome, Registration
+from ..call import Ending, Outcome, Registration
 from . import records
 from .order import not_too_far
 from .records import ATTACH, DONE, DROPPED, DUE, FINISH, HIDE, LONGEST_JSON, PARKED, REGISTER, SHOW, Registered
@@ -93,6 +93,12 @@ def keep_legs(database: sqlite3.Connection, uniqueid: str, legs: str) -> bool:
     """Keep a call's legs; False for an unknown call."""
     _check_length(legs)
     return bool(database.execute("UPDATE calls SET legs = ? WHERE uniqueid = ?", (legs, uniqueid)).rowcount)
+
+
+def hung_up(database: sqlite3.Connection, ending: Ending) -> bool:
+    """Keep what the hangup handler said; False for an unknown call."""
+    values = (records.ending_to_text(ending), ending.uniqueid)
+    return bool(database.execute("UPDATE calls SET ending = ? WHERE uniqueid = ?", values).rowcount)
 
 
 def ended(database: sqlite3.Connection, outcome: Outcome, due: float) -> bool:

@@ -13,7 +13,7 @@ from .records import DONE, DROPPED, DUE, FINISH, HELD, PARKED, REGISTER, Deliver
 _ENTRY_FIELDS = (
     "registration, registered, outcome, finished, portal, user_id, rule, legs, EXISTS (SELECT 1 FROM deliveries"
     " WHERE deliveries.uniqueid = calls.uniqueid AND kind IN ('register', 'finish') AND state IN ('parked', 'held')),"
-    " written"
+    " written, ending"
 )
 _CALLS_AT_ONCE = 1000  # of the newest: more than a person reads
 _LINES = 60  # of one call's story: the first, and the newest
@@ -251,7 +251,7 @@ def _readable(rows: Iterable[tuple[object, ...]]) -> list[Entry]:
 
 
 def _entry(row: tuple[object, ...]) -> Entry:
-    registration, registered, outcome, finished, portal, user_id, rule, legs, parked, written = row
+    registration, registered, outcome, finished, portal, user_id, rule, legs, parked, written, ending = row
     return Entry(
         records.registration_from_text(str(registration)),
         records.registered_from_text(str(registered)) if registered else None,
@@ -263,4 +263,5 @@ def _entry(row: tuple[object, ...]) -> Entry:
         str(legs),
         bool(parked),
         float(str(written)),
+        records.ending_from_text(str(ending)) if ending else None,
     )

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
-from ..call import Entity, Outcome, Person, Registration
+from ..call import Ending, Entity, Outcome, Person, Registration
 
 REGISTER = "register"
 SHOW = "show"
@@ -47,7 +47,8 @@ class Entry:
 
     `portal` is the origin of the portal that has the call (empty: not said); `user_id` the person as resolved when the
     call came (0: not resolved); `rule` the line and rule that decided; `legs` JSON text, empty until known; `parked`
-    whether its register or finish waits for a human; `written` when the row was made (wall clock seconds).
+    whether its register or finish waits for a human; `written` when the row was made (wall clock seconds); `ending`
+    what the hangup handler said, None until it ran.
     """
 
     registration: Registration
@@ -60,6 +61,7 @@ class Entry:
     legs: str = ""
     parked: bool = False
     written: float = field(default=0.0, compare=False)
+    ending: Ending | None = None
 
     @property
     def uniqueid(self) -> str:
@@ -177,3 +179,18 @@ def outcome_from_text(text: str) -> Outcome:
     data = json.loads(text)
     data["people"] = tuple(Person(**person) for person in data["people"])
     return Outcome(**data)
+
+
+def ending_to_text(ending: Ending) -> str:
+    """What the hangup handler said as JSON."""
+    return json.dumps({**asdict(ending), "ended": ending.ended.isoformat()}, ensure_ascii=False)
+
+
+def ending_from_text(text: str) -> Ending:
+    """What the hangup handler said, from its JSON.
+
+    :raises UNPARSABLE: where it is none.
+    """
+    data = json.loads(text)
+    data["ended"] = datetime.fromisoformat(data["ended"])
+    return Ending(**data)

@@ -6,19 +6,25 @@ import sqlite3
 
 from ..errors import JournalError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # Where a delivery stands in the order follows from its call alone, so the file itself keeps it true, whoever writes:
 # rank: 0 the register of a call still going on, 1 of one that has ended, 2 cards, 3 finish, 4 recording;
-# reachable: the portal knows what the delivery needs: the call for a card and the end, the end for a recording.
+# reachable: the portal knows what the delivery needs: the call for a card and the end, both for a recording.
 _PLACE = """
     UPDATE deliveries SET (rank, reachable) = (
         SELECT
             CASE deliveries.kind
                 WHEN 'register' THEN outcome IS NOT NULL WHEN 'finish' THEN 3 WHEN 'attach' THEN 4 ELSE 2 END,
             CASE deliveries.kind
-                WHEN 'register' THEN 1 WHEN 'attach' THEN finished ELSE call_id IS NOT NULL END
+                WHEN 'register' THEN 1 WHEN 'attach' THEN finished AND call_id IS NOT NULL
+                ELSE call_id IS NOT NULL END
         FROM calls WHERE calls.uniqueid = deliveries.uniqueid)
+"""
+_TRIGGERS = f"""
+CREATE TRIGGER delivery_added AFTER INSERT ON deliveries BEGIN {_PLACE} WHERE id = NEW.id; END;
+CREATE TRIGGER call_changed AFTER UPDATE OF call_id, outcome, finished ON calls
+    BEGIN {_PLACE} WHERE uniqueid = NEW.uniqueid; END;
 """
 # Rows of a kilobyte have a rowid (version 1 had none): the pages above them then hold keys alone, so that they are few
 # and a lost one takes less along. `started_at` is the start in wall clock seconds. `number` and `started_at` never
@@ -43,7 +49,8 @@ CREATE TABLE calls (
     legs TEXT NOT NULL DEFAULT '',
     outcome TEXT,
     finished INTEGER NOT NULL DEFAULT 0,
-    written REAL NOT NULL
+    written REAL NOT NULL,
+    ending TEXT
 );
 CREATE INDEX calls_by_start ON calls (started_at);
 CREATE INDEX calls_by_number ON calls (number, started_at);
@@ -70,9 +77,7 @@ CREATE INDEX deliveries_ready ON deliveries (rank, due) WHERE state = 'due' AND 
 CREATE INDEX deliveries_holding_up ON deliveries (kind, number, started_at, uniqueid)
     WHERE state = 'due' AND refusals = 0;
 CREATE INDEX deliveries_owed ON deliveries (due) WHERE state IN ('due', 'parked', 'held');
-CREATE TRIGGER delivery_added AFTER INSERT ON deliveries BEGIN {_PLACE} WHERE id = NEW.id; END;
-CREATE TRIGGER call_changed AFTER UPDATE OF call_id, outcome, finished ON calls
-    BEGIN {_PLACE} WHERE uniqueid = NEW.uniqueid; END;
+{_TRIGGERS}
 CREATE TABLE story (
     id INTEGER PRIMARY KEY,
     uniqueid TEXT NOT NULL REFERENCES calls ON DELETE CASCADE,
@@ -113,11 +118,19 @@ INSERT INTO deliveries (uniqueid, kind, number, started_at, due, attempts, last_
 DROP TABLE deliveries_1;
 DROP TABLE calls_1;
 """
+# Version 2 did not keep what the hangup handler said, and took a dropped call for one that could have a recording.
+_FROM_2 = f"""
+ALTER TABLE calls ADD COLUMN ending TEXT;
+DROP TRIGGER delivery_added;
+DROP TRIGGER call_changed;
+{_TRIGGERS}
+{_PLACE};
+"""
 # A new journal does not know what an earlier one, if there was one, had delivered.
 _NEW = f"""{_TABLES}
 INSERT INTO marks VALUES ('uncertain_before', (julianday('now') - 2440587.5) * 86400.0);
 """
-_STEPS = {0: _NEW, 1: _FROM_1}
+_STEPS = {0: _NEW, 1: _FROM_1, 2: _FROM_2}
 
 
 def version_of(database: sqlite3.Connection) -> int:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, Iterator, Sequence, Tuple, TypeVar, Union
 
-from ..call import Outcome, Registration
+from ..call import Ending, Outcome, Registration
 from ..errors import JournalError
 from . import keeping, order, people, records, stamp
 from .database import Step, take_lock
@@ -87,6 +87,10 @@ class Journal(Reading):
         :raises ValueError: for more than 100,000 characters.
         """
         return self._change(lambda journal: keeping.keep_legs(journal, uniqueid, legs))
+
+    def hung_up(self, ending: Ending) -> bool:
+        """Keep what the hangup handler said, also where the call goes on without its channel; False: unknown call."""
+        return self._change(lambda journal: keeping.hung_up(journal, ending))
 
     def ended(self, outcome: Outcome, due: float) -> bool:
         """Write down how a call ended, its finish owed from `due` on; False where that is known already."""

@@ -126,4 +126,7 @@ def ending(frame: Frame) -> Ending:
         note=frame.fact("note"),
         recording=frame.fact("recording"),
         user=frame.fact("user"),
+        queue=frame.fact("queue") or frame.fact("queue_name"),
+        menu=frame.fact("menu"),
+        voicemail=frame.fact("voicemail"),
     )

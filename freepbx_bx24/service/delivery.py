@@ -24,8 +24,9 @@ from ..errors import (
 )
 from ..journal.records import FINISH, HIDE, REGISTER, SHOW, Delivery, Entry
 from ..journal.store import Journal
-from . import intake, orphans, story
+from . import intake, story
 from .agenda import LOOK_SECONDS, Agenda
+from .at_work import at_work
 from .doubts import Doubts
 from .errands import Circumstances, Errand, Nothing, errand_for
 from .late_cards import shown
@@ -91,13 +92,13 @@ class DeliveryThread(threading.Thread):
         """Take in, send at most one request; returns how many seconds may pass before the next step."""
         runtime = self.runtime
         intake.read(runtime)
-        orphans.look_after(runtime)
+        runtime.ends.look()
         self.keep_up()
         self.set_back.look()
         items, new = self.due()
         if not items:
             return self.agenda.next_look()
-        alone = intake.at_work(runtime)
+        alone = at_work(runtime.state)
         errands = self.prepare([item for item in items if item.uniqueid not in alone])
         began = runtime.clock.monotonic()
         try:

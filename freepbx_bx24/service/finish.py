@@ -1,4 +1,4 @@
-"""Answers a finish frame: decides what became of the call and writes down that the CRM must learn it."""
+"""Answers a finish frame: writes down what the hangup handler says, and the call's end where nothing else will."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from datetime import datetime
 from ..bitrix24.client import Urgency
 from ..call import INBOUND, Outcome, Registration
 from ..errors import JournalError, PortalError
-from ..journal.records import HUNG_UP, Entry, Registered
+from ..journal.records import Entry, Registered
 from ..journal.store import Journal
 from ..pbx import frame as frames
-from ..policy import Rules, Skip, decide_outcome, decide_registration
-from . import legs_text, portal_calls, story
+from ..policy import Rules, Skip, decide_registration
+from . import ends, portal_calls, story
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.finish")
@@ -66,28 +66,43 @@ def handle(runtime: Runtime, frame: frames.Frame) -> None:
         call_id = frame.fact("call_id")
         entry = Entry(rebuilt, Registered(call_id) if call_id else None)
         runtime.tell(uniqueid, story.CAME, "register left nothing behind: rebuilt from what the hangup handler knows")
-    ending = frames.ending(frame)
-    outcome = decide_outcome(runtime.settings.rules, entry.registration, ending)
-    LOG.info("%s: %s, %d s", uniqueid, outcome.status_code, outcome.talk_seconds)
-    known, legs = entry, runtime.presence.end(uniqueid)
-    seen = legs_text.sentence(legs)
-    if seen:
-        runtime.tell(uniqueid, story.PHONES, seen)
-    runtime.tell(uniqueid, HUNG_UP, story.hung_up(ending, outcome))
+    entry = replace(entry, ending=frames.ending(frame))
+    if runtime.presence.is_up(uniqueid) is None:
+        _end(runtime, entry, since(frame))
+        return
+    known = entry
     try:
-        runtime.write(lambda journal: _write(journal, known, outcome, legs, since(frame))).result()
+        runtime.write(lambda journal: _keep(journal, known, since(frame))).result()
+    except JournalError:
+        _end(runtime, entry, since(frame))
+    else:
+        runtime.ends.expect(uniqueid)
+
+
+def _end(runtime: Runtime, entry: Entry, due: float) -> None:
+    """The call is over, as far as can be known."""
+    assert entry.ending
+    end = ends.End(entry, runtime.presence.end(entry.uniqueid) or entry.legs, entry.ending.ended.timestamp())
+    outcome = ends.outcome_of(runtime, end)
+    LOG.info("%s: %s, %d s", entry.uniqueid, outcome.status_code, outcome.talk_seconds)
+
+    def write(journal: Journal) -> None:
+        _keep(journal, entry, due)
+        ends.write(journal, end, outcome, due)
+
+    try:
+        runtime.write(lambda journal: journal.as_one([write])).result()
     except JournalError:  # the disk refuses: tell the portal now, in the background
         runtime.in_background(_register_and_finish, runtime, entry, outcome)
     runtime.wake.set()
 
 
-def _write(journal: Journal, entry: Entry, outcome: Outcome, legs: str, due: float) -> None:
-    """Write down the end of a call, and its beginning where the journal does not have that."""
+def _keep(journal: Journal, entry: Entry, due: float) -> None:
+    """Write down what the hangup handler said, and the call's beginning where the journal does not have that."""
     if journal.begin(entry.registration, due, 0, entry.registration.rule) and entry.registered:
         journal.registered(entry.uniqueid, entry.registered)
-    journal.ended(outcome, due)
-    if legs:
-        journal.keep_legs(entry.uniqueid, legs)
+    if entry.ending:
+        journal.hung_up(entry.ending)
 
 
 def _register_and_finish(runtime: Runtime, entry: Entry, outcome: Outcome) -> None:

@@ -85,12 +85,6 @@ def adopt(folder: Path, scale: float) -> None:
             os.close(descriptor)
 
 
-def at_work(runtime: Runtime) -> set[str]:
-    """The calls that have files here: a script alone is at work on them, or what it left is not taken in yet."""
-    names = (path.stem for path in intake_files(runtime.state / "intake") if path.suffix in READERS)
-    return {name.split("-", 2)[-1] for name in names}
-
-
 def read_register(runtime: Runtime, uniqueid: str) -> bool:
     """Take in what a call's register left behind, if it did; False where somebody still works on that."""
     ours = f"-{frames.REGISTER}-{uniqueid}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..pbx.call_legs import CallLegs, Span
+from ..call import SeenLeg, View
+from ..pbx.call_legs import CLIENT, CallLegs, Span
 
 MOST_LEGS = 100  # of one call: a queue that rings for an hour rings its members hundreds of times
 
@@ -13,8 +14,9 @@ MOST_LEGS = 100  # of one call: a queue that rings for an hour rings its members
 def write(story: CallLegs) -> str:
     """Return `{"unbroken": true, "legs": [...]}`; each leg has device, number, ended, rang and talks.
 
-    `rang` is [SINCE, UNTIL] or null, `talks` a list of those; UNTIL is null while it lasts. Of many legs those that
-    talked, and the latest others, are kept.
+    `rang` is [SINCE, UNTIL] or null, `talks` a list of those; UNTIL is null while it lasts. `"client": true` marks an
+    external party. Beside the legs stand, where they are known, `external` (the uniqueid of the external party's
+    channel), `answered` and `gone`. Of many legs those that talked, and the latest others, are kept.
     """
     legs = sorted(story.legs, key=lambda leg: bool(leg.talks))[-MOST_LEGS:]
     rows = [
@@ -24,10 +26,52 @@ def write(story: CallLegs) -> str:
             "ended": leg.ended,
             "rang": _span(leg.rang) if leg.rang else None,
             "talks": [_span(talk) for talk in leg.talks],
+            **({"client": True} if leg.party == CLIENT else {}),
         }
         for leg in legs
     ]
-    return json.dumps({"unbroken": story.unbroken, "legs": rows}, ensure_ascii=False)
+    moments = {"answered": story.answered, "gone": story.gone}
+    return json.dumps(
+        {
+            "unbroken": story.unbroken,
+            "legs": rows,
+            **({"external": story.external} if story.external else {}),
+            **{name: round(at.wall, 3) for name, at in moments.items() if at is not None},
+        },
+        ensure_ascii=False,
+    )
+
+
+def read(text: str) -> View:
+    """What `write` wrote, nobody's name resolved; an empty view for what is none of it."""
+    try:
+        data = json.loads(text)
+        return View(
+            legs=tuple(map(_seen, data["legs"][:MOST_LEGS])),
+            whole=data["unbroken"] is True,
+            external=str(data.get("external", "")),
+            answered=float(data.get("answered", 0.0)),
+            gone=float(data.get("gone", 0.0)),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return View()
+
+
+def _seen(row: dict[str, Any]) -> SeenLeg:
+    return SeenLeg(
+        device=str(row["device"]),
+        number=str(row["number"]),
+        user=str(row.get("user", "")),
+        client=row.get("client") is True,
+        rang=_times(row["rang"]) if row["rang"] else None,
+        talks=tuple(map(_times, row["talks"])),
+        ended=str(row["ended"]),
+    )
+
+
+def _times(span: list[float | None]) -> tuple[float, float | None]:
+    since, until = span
+    return float(since or 0.0), None if until is None else float(until)
 
 
 def last_talk(text: str, ended: float) -> tuple[str, float]:

@@ -12,7 +12,8 @@ from ..errors import ServiceError
 from ..journal.reading import STATES, Reading
 from ..journal.records import FINISH, PARKED, REGISTER, Delivery, Entry, LeftOut, Owed
 from ..numbers import canonical
-from ..policy import ANSWERED, Rules
+from ..outcome import ANSWERED
+from ..policy import Rules
 
 Value = dict[str, Any]
 Arguments = Mapping[str, str]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from .. import numbers
 from ..bitrix24.directory import Directory
-from ..call import Person, Registration
+from ..call import Person, Registration, SeenLeg, View
+from ..policy import Rules, person_named
 
 
 def candidates(people: tuple[Person, ...], directory: Directory) -> list[tuple[int, str]]:
@@ -36,3 +38,19 @@ def resolved(registration: Registration, directory: Directory) -> Registration:
         if user_id
     )
     return replace(registration, people=known) if known else registration
+
+
+def named(view: View, rules: Rules, directory: Directory) -> View:
+    """The view with whose telephone, or own mobile behind a trunk, each leg is."""
+    return replace(view, legs=tuple(replace(leg, person=person_of(leg, rules, directory)) for leg in view.legs))
+
+
+def person_of(leg: SeenLeg, rules: Rules, directory: Directory) -> Person | None:
+    """Whose leg it is; None for clients and for whoever the portal does not know."""
+    if leg.client:
+        return None
+    if leg.number:
+        user_id = directory.employee_with_phone(numbers.canonical(leg.number, rules.country, rules.area_code))
+        return Person(user_id=user_id) if user_id else None
+    person = person_named(rules, leg.device if leg.device in rules.people else leg.user or leg.device)
+    return person if person and (directory.user_id(person) or not directory.loaded) else None

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Sequence
 
+from ..call import OUTBOUND
 from ..pbx.ami import Ami
 from ..pbx.ami_wire import Message
 from ..pbx.call_legs import ENDED, LEFT, TALKING, At, Change, Leg
@@ -42,6 +43,7 @@ class Presence:
         self._snapshot: frozenset[str] | None = None  # of the channels' uniqueids, until somebody has looked at it
         self._snapshot_at = At(0.0, 0.0)
         self._ended: dict[str, float] = {}  # calls that hung up: when, on the monotonic clock
+        self._up = False
         self._lost_at: At | None = None  # when the connection was lost, None where there was none before
 
     def start(self) -> None:
@@ -72,8 +74,8 @@ class Presence:
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
-    def begin(self, uniqueid: str, direction: str) -> None:
-        """Watch the call whose channel runs register."""
+    def begin(self, uniqueid: str, direction: str, before: str = "") -> None:
+        """Watch the call whose channel runs register. :param before: its legs, as a former view kept them."""
         with self._lock:
             self._legs.watch(uniqueid, direction)
 
@@ -92,6 +94,18 @@ class Presence:
             if story is None or not story.unbroken:
                 return None
             return self._legs.talking(uniqueid) or self._legs.ringing(uniqueid)
+
+    def is_up(self, uniqueid: str) -> bool | None:
+        """Whether a call's external party is still there; None where Asterisk does not show it now."""
+        with self._lock:
+            story = self._legs.story(uniqueid) if self._up else None
+            return None if story is None else story.gone is None
+
+    def goes_on(self, uniqueid: str) -> bool:
+        """Whether an outbound call's external party is seen to be there, without the channel that ran register too."""
+        with self._lock:
+            story = self._legs.story(uniqueid) if self._up else None
+            return story is not None and story.direction == OUTBOUND and bool(story.external) and story.gone is None
 
     def overdue(self) -> list[str]:
         """Calls that hung up, and whose finish has not come since; each is named once."""
@@ -124,6 +138,7 @@ class Presence:
             self._legs.snapshot(snapshot, at, self._lost_at)
             self._snapshot = frozenset(row.get("Uniqueid", "") for row in snapshot)
             self._snapshot_at = at
+            self._up = True
             self._keep(self._legs.changes())  # whose end nobody saw is found by lost_calls()
         self.runtime.wake.set()
 
@@ -132,12 +147,16 @@ class Presence:
         with self._lock:
             self._legs.take(event, At(received, time.time() - (time.monotonic() - received)))
             changes = self._legs.changes()
-            self._ended.update({change.uniqueid: change.at.monotonic for change in changes if change.kind == ENDED})
             self._keep(changes)
+        for change in changes:
+            if change.kind == ENDED and not self.runtime.ends.gone(change.uniqueid):
+                with self._lock:
+                    self._ended[change.uniqueid] = change.at.monotonic
 
     def _disconnected(self) -> None:
         with self._lock:
             self._legs.broken()
+            self._up = False
             self._lost_at = At(time.monotonic(), time.time())
 
     def _keep(self, changes: Sequence[Change]) -> None:

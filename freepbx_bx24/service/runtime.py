@@ -17,6 +17,7 @@ from ..settings import Settings
 from . import directory_file
 from .breaker import Breaker
 from .clock import Clock
+from .ends import Ends
 from .presence import Presence
 from .surroundings import time_scale
 from .turns import Turns
@@ -66,6 +67,7 @@ class Runtime:
         self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._journal_failure = ("", 0.0)
         self.client = open_portal(settings.portal, state)
+        self.ends = Ends(self)
         self.presence = Presence(self, settings.manager_file)
         self._take(settings)
 

@@ -59,6 +59,7 @@ def serve() -> int:
     last_alive = run_stamp(state)
     runtime = Runtime(settings, state, Journal(state), last_alive)  # the lock comes before the socket is replaced
     runtime.write(lambda journal: journal.resume(time.time()))  # its thread does that before any call's first step
+    runtime.ends.resume()
     server = Server(runtime, run / "agi.sock")
     write_guard_settings(run, state, settings)
     delivery = DeliveryThread(runtime)

@@ -21,9 +21,10 @@ from ..journal import records
 from ..journal.records import Entry, Registered
 from ..journal.store import intake_files
 from ..log import log_to_file
+from ..outcome import decide_outcome
 from ..pbx import frame as frames
 from ..pbx.agi import Conversation, conversation_over, harmless
-from ..policy import Skip, decide_outcome, decide_registration
+from ..policy import Skip, decide_registration
 from ..settings import Settings, load
 from . import directory_file, outputs, portal_calls
 from .finish import rebuilt_registration

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from ..bitrix24 import telephony
 from ..bitrix24.replies import Result
-from ..call import INBOUND, Beginning, Ending, Outcome
+from ..call import INBOUND, Beginning, Outcome
 from ..errors import PortalError
-from ..journal.records import FINISH, REGISTER, Registered
-from ..policy import ANSWERED, who_answered
+from ..journal.records import FINISH, REGISTER, Entry, Registered
+from ..outcome import ANSWERED, who_answered
 from .errands import Errand
 
 CAME = "came"
@@ -53,22 +53,27 @@ def told(status: str, reason: str, answer: Registered | None, seconds: float) ->
     return f"BX24_STATUS={status}{because}{call_id}; the caller waited {_milliseconds(seconds)}"
 
 
-def hung_up(ending: Ending, outcome: Outcome) -> str:
-    """How a call ended, and by which variable that is known."""
-    dialled = f"DIALSTATUS={ending.dial_status or 'not set'}"
+def hung_up(entry: Entry, outcome: Outcome, seen: bool, whole: bool, how: str) -> str:
+    """How a call ended, and by what that is known. :param how: what went wrong with its end, empty for nothing."""
+    ending = entry.ending
+    dialled = f"DIALSTATUS={ending.dial_status or 'not set'}, " if ending else ""
+    known = f"({dialled}code {outcome.status_code}; told by {_told_by(ending is not None, seen, whole)})"
+    said = f"{how}: " if how else ""
     if outcome.status_code != ANSWERED:
-        return f"nobody talked ({dialled}, code {outcome.status_code}); reason for the CRM: {outcome.reason or 'none'}"
-    who, source = who_answered(ending) if ending.direction == INBOUND else ("", "")
+        return f"{said}nobody talked {known}; reason for the CRM: {outcome.reason or 'none'}"
+    who, source = who_answered(ending) if ending and not seen and ending.direction == INBOUND else ("", "")
     by = f" by {who} ({source})" if who else ""
     note = f", {outcome.reason}" if outcome.reason else ""
     owner = f", for {outcome.people[0]}" if outcome.people else ""
-    return f"answered{by}{owner}, {outcome.talk_seconds} s ({dialled}, code {outcome.status_code}){note}"
+    return f"{said}answered{by}{owner}, {outcome.talk_seconds} s {known}{note}"
 
 
-def unseen(how: str, outcome: Outcome) -> str:
-    """How a call ended whose end nobody told."""
-    talked = f"{outcome.talk_seconds} s of talk as far as they were seen" if outcome.talk_seconds else "nobody talked"
-    return f"{how}: told as code {outcome.status_code}, {talked}"
+def _told_by(variables: bool, seen: bool, whole: bool) -> str:
+    if whole:
+        return "what Asterisk showed"
+    if not variables:
+        return "what Asterisk showed until it was interrupted" if seen else "nothing: its end was not seen"
+    return "the channel's variables and what Asterisk showed, not all of it" if seen else "the channel's variables"
 
 
 def put_off(kind: str, due: float, why: str) -> str:

@@ -2,79 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from datetime import datetime, timedelta, timezone
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from freepbx_bx24.call import ANSWER, INBOUND, NEVER, OUTBOUND, Beginning, Ending, Entity, Outcome, Person, Registration
+from freepbx_bx24.call import ANSWER, INBOUND, NEVER, OUTBOUND, Beginning, Entity, Person, Registration
 from freepbx_bx24.policy import (
     PORTAL,
     UNKNOWN,
     LineRules,
     Rules,
     Skip,
-    decide_outcome,
     decide_registration,
-    decide_unseen_outcome,
     external_id,
-    who_answered,
 )
-from freepbx_bx24.reasons import REASONS
-
-MOSCOW = timezone(timedelta(hours=3))
-STARTED = datetime(2026, 9, 21, 17, 15, 20, tzinfo=MOSCOW)
-OWNER, SALES, SUPPORT = Person("100"), Person("101"), Person("120")
-
-RULES = Rules(
-    country="RU",
-    area_code="495",
-    pbx_id="pbx-7f3a91",
-    default_person=OWNER,
-    default_line="+74957770000",
-    lines=(
-        LineRules("+74957770000", name="Sales", person=SALES, source="WEB"),
-        LineRules("+74957770001", name="Support", person=SUPPORT, create_in=NEVER, create_out=PORTAL),
-        LineRules("+74957770002", name="Shop", dids=("770002", "_88003330XX"), trunk="mts"),
-    ),
-    skip_dids=("+74957770099",),
-    skip_extensions=("199", "9XX"),
-    skip_numbers=("+7800*",),
-    people={"10101": Person("101"), "reception": OWNER, "chief": Person(user_id=12)},
+from tests.support.decisions import (
+    INBOUND_CALL,
+    OUTBOUND_CALL,
+    OWNER,
+    RULES,
+    SALES,
+    STARTED,
+    registration,
+    texts,
 )
-
-INBOUND_CALL = Beginning(
-    uniqueid="1790000120.77",
-    linkedid="1790000120.70",
-    channel="PJSIP/beeline-00000001",
-    direction=INBOUND,
-    number="+79161234567",
-    did="74957770000",
-    started=STARTED,
-    trunk="beeline",
-)
-OUTBOUND_CALL = replace(INBOUND_CALL, direction=OUTBOUND, number="89161234567", extension="103")
-INBOUND_END = Ending(uniqueid="1790000120.77", direction=INBOUND, ended=STARTED)
-OUTBOUND_END = replace(INBOUND_END, direction=OUTBOUND)
-
-
-def registration(beginning: Beginning = INBOUND_CALL, rules: Rules = RULES, **changes: object) -> Registration:
-    decision = decide_registration(rules, replace(beginning, **changes))
-    assert isinstance(decision, Registration), decision
-    return decision
 
 
 def why_skipped(beginning: Beginning = INBOUND_CALL, rules: Rules = RULES, **changes: object) -> str:
     decision = decide_registration(rules, replace(beginning, **changes))
     assert isinstance(decision, Skip), decision
     return decision.why
-
-
-def outcome(ending: Ending = INBOUND_END, rules: Rules = RULES, **changes: object) -> Outcome:
-    began = registration(OUTBOUND_CALL if ending.direction == OUTBOUND else INBOUND_CALL, rules)
-    return decide_outcome(rules, began, replace(ending, **changes))
 
 
 # -- what register tells -------------------------------------------------------------------------------------
@@ -321,148 +280,7 @@ def test_the_external_id_is_unique_over_all_pbxs_and_keeps_the_end_that_tells_ca
     assert max(len(first), len(second)) <= 64
 
 
-# -- what finish tells ---------------------------------------------------------------------------------------
-
-
-def test_an_answered_call_is_200_with_its_seconds_and_no_reason() -> None:
-    told = outcome(dial_status="ANSWER", answered_seconds=35, dialled_peer_number="103")
-    assert told == Outcome("1790000120.77", (Person("103"), SALES, OWNER), 35, "200", "")
-
-
-@pytest.mark.parametrize("ending", [INBOUND_END, OUTBOUND_END])
-def test_an_answered_call_lasted_at_least_a_second_because_the_portal_counts_0_as_a_failure(ending: Ending) -> None:
-    assert outcome(ending, dial_status="ANSWER", answered_seconds=0).talk_seconds == 1
-
-
-@pytest.mark.parametrize(
-    "status", ["BUSY", "CANCEL", "NOANSWER", "CHANUNAVAIL", "CONGESTION", "", "DONTCALL", "INVALIDARGS"]
-)
-@pytest.mark.parametrize("cause", [0, 1, 16, 17, 19, 21, 34, 127])
-def test_an_inbound_call_that_nobody_answered_is_missed_whatever_the_cause(status: str, cause: int) -> None:
-    told = outcome(dial_status=status, hangup_cause=cause, answered_seconds=7, dialled_peer_number="103")
-    assert (told.status_code, told.talk_seconds, told.people) == ("304", 0, (SALES, OWNER))
-    assert told.reason
-
-
-@pytest.mark.parametrize(
-    ("status", "cause", "code"),
-    [
-        ("ANSWER", 16, "200"),
-        ("BUSY", 17, "486"),
-        ("CANCEL", 127, "603-S"),
-        ("CANCEL", 16, "603-S"),
-        ("NOANSWER", 16, "480"),
-        ("", 16, "603-S"),
-        *(
-            ("CHANUNAVAIL", cause, code)
-            for cause, code in ((1, "404"), (3, "484"), (20, "480"), (28, "484"), (0, "503"))
-        ),
-        *(
-            ("CONGESTION", cause, code)
-            for cause, code in ((17, "486"), (18, "480"), (19, "480"), (21, "603"), (34, "503"))
-        ),
-        *(("CONGESTION", cause, "503") for cause in (38, 41, 42, 16, 102)),
-    ],
-)
-def test_the_code_of_an_outbound_call_says_how_it_went(status: str, cause: int, code: str) -> None:
-    told = outcome(OUTBOUND_END, dial_status=status, hangup_cause=cause, answered_seconds=12)
-    assert told.status_code == code
-    assert told.talk_seconds == (12 if code == "200" else 0)
-
-
-def test_a_member_of_a_queue_answered_where_no_dial_status_says_so() -> None:
-    told = outcome(member_interface="Local/1002@from-queue/n", answered_seconds=20)
-    assert (told.status_code, told.people[0]) == ("200", Person("1002"))
-
-
-def test_a_queue_is_no_answer_of_an_outbound_call() -> None:
-    assert outcome(OUTBOUND_END, member_interface="PJSIP/1002").status_code == "603-S"
-
-
-@pytest.mark.parametrize(
-    ("name", "number", "member", "who"),
-    [
-        ("", "1001", "", "1001"),
-        ("", "1001/sip:1001@10.0.0.7:5060", "", "1001"),
-        ("PJSIP/1001-0000000a", "1001/sip:1001@10.0.0.7", "", "1001"),
-        ("PJSIP/1003-0000000c", "1001/sip:1001@10.0.0.7", "", "1003"),  # picked up by 1003
-        ("PJSIP/1001-0000000a", "FMGL-1001@from-internal", "", "1001"),
-        ("Local/1001@from-internal-00000001;1", "FMGL-1001@from-internal", "", ""),
-        ("", "FMGL-1001-1002@from-internal", "", ""),
-        ("", "LC-1001@from-internal", "", ""),
-        ("Local/89991234567@from-internal-00000002;1", "89991234567@from-internal/n", "", ""),
-        ("", "", "Local/1002@from-queue/n", "1002"),
-        ("", "", "SIP/1002", "1002"),
-        ("", "", "PJSIP/1002", "1002"),
-        ("", "", "Agent/1002", "1002"),
-        ("SIP/reception-0000000a", "reception", "", "reception"),
-        ("SIP/front-desk-0000000a", "", "", "front-desk"),
-        ("", "", "PJSIP/front-desk", "front-desk"),
-        ("", "", "", ""),
-    ],
-)
-def test_who_answered_is_read_from_what_each_kind_of_dialling_leaves(
-    name: str, number: str, member: str, who: str
-) -> None:
-    ending = replace(INBOUND_END, dialled_peer_name=name, dialled_peer_number=number, member_interface=member)
-    assert who_answered(ending)[0] == who
-    assert bool(who_answered(ending)[1]) == bool(who)
-
-
-def test_a_device_that_answered_is_the_person_whom_people_names() -> None:
-    assert outcome(dial_status="ANSWER", dialled_peer_name="SIP/reception-0000000a").people[0] == OWNER
-    assert outcome(dial_status="ANSWER", dialled_peer_number="10101/sip:10101@x").people == (SALES, OWNER)
-
-
-@pytest.mark.parametrize("number", ["FMGL-1001@from-internal", "nobody", ""])
-def test_where_nobody_can_be_told_the_call_stays_with_whom_it_was_registered_for(number: str) -> None:
-    assert outcome(dial_status="ANSWER", dialled_peer_number=number).people == (SALES, OWNER)
-
-
-def test_an_outbound_call_stays_with_who_dialled_because_the_peer_is_the_trunk() -> None:
-    told = outcome(
-        OUTBOUND_END, dial_status="ANSWER", dialled_peer_name="PJSIP/777-0000000a", dialled_peer_number="8999"
-    )
-    assert told.people == (Person("103"), SALES, OWNER)
-
-
-def test_the_person_whom_the_dialplan_names_at_the_end_goes_before_who_answered() -> None:
-    assert outcome(dial_status="ANSWER", dialled_peer_number="103", user="105").people[0] == Person("105")
-
-
-@pytest.mark.parametrize("language", ["en", "ru"])
-@pytest.mark.parametrize("status", ["BUSY", "CANCEL", "NOANSWER", "CHANUNAVAIL", "CONGESTION", ""])
-def test_the_reason_of_a_missed_call_is_in_the_admins_language(language: str, status: str) -> None:
-    told = outcome(rules=replace(RULES, language=language), dial_status=status)
-    assert told.reason == REASONS[language][status or "GONE"]
-
-
-def test_every_language_has_words_for_every_cause() -> None:
-    assert len({frozenset(words) for words in REASONS.values()}) == 1
-
-
-def test_a_dial_status_that_has_no_words_stands_for_itself() -> None:
-    assert outcome(dial_status="TORTURE").reason == "TORTURE"
-
-
-def test_a_note_of_the_dialplan_follows_the_reason_on_one_line() -> None:
-    assert outcome(dial_status="BUSY", note=" menu 2,\n night ").reason == "busy; menu 2, night"
-    assert outcome(dial_status="ANSWER", note="menu 2").reason == "menu 2"
-
-
-def test_the_reason_is_cut_to_what_the_portal_takes() -> None:
-    assert len(outcome(dial_status="BUSY", note="x" * 1000).reason) == 255
-
-
 # -- whatever comes from outside -----------------------------------------------------------------------------
-
-TEXT = some.text(max_size=80) | some.sampled_from(["s", "anonymous", "101", "user:3", "+79161234567", "\x00", "1" * 70])
-
-
-def texts(kind: type, *but: str) -> some.SearchStrategy[dict[str, str]]:
-    return some.fixed_dictionaries(
-        {one.name: TEXT for one in fields(kind) if one.type == "str" and one.name not in but}
-    )
 
 
 @given(texts(Beginning, "direction", "uniqueid"), some.sampled_from([INBOUND, OUTBOUND]))
@@ -485,56 +303,9 @@ def test_no_text_in_a_beginning_raises_or_leaves_the_portals_limits(values: dict
         assert 0 < decided.entity.id < 10**18
 
 
-@given(texts(Ending, "direction", "uniqueid"), some.sampled_from([INBOUND, OUTBOUND]), some.integers(0, 9_999_999))
-def test_no_text_in_an_ending_raises_or_leaves_the_portals_limits(
-    values: dict[str, str], direction: str, number: int
-) -> None:
-    ending = Ending(
-        uniqueid="1790000120.77",
-        direction=direction,
-        ended=STARTED,
-        hangup_cause=number,
-        answered_seconds=number,
-        **values,
-    )
-    told = decide_outcome(RULES, registration(INBOUND_CALL if direction == INBOUND else OUTBOUND_CALL), ending)
-    assert len(told.reason) <= 255
-    assert told.status_code in {"200", "304", "404", "480", "484", "486", "503", "603", "603-S"}
-    assert (told.talk_seconds > 0) == (told.status_code == "200")
-    assert told.people[-1] == OWNER
-    if direction == INBOUND:
-        assert told.status_code in {"200", "304"}
-
-
 @given(some.text(max_size=300), some.text(max_size=80))
 def test_an_external_id_is_never_longer_than_the_portal_takes(uniqueid: str, pbx_id: str) -> None:
     assert len(external_id(replace(RULES, pbx_id=pbx_id), uniqueid)) <= 64
-
-
-# -- an end that nobody saw ----------------------------------------------------------------------------------
-
-
-def test_a_call_that_was_talking_when_it_was_last_seen_is_answered_by_who_talked_and_says_that_it_is_an_estimate():
-    began = registration(INBOUND_CALL)
-    told = decide_unseen_outcome(RULES, began, "102", 80.4)
-    assert (told.status_code, told.talk_seconds, told.people[0]) == ("200", 80, Person("102"))
-    assert told.people[1:] == began.people
-    assert told.reason == "the end of the call was not seen"
-
-
-def test_an_inbound_call_of_which_nothing_more_is_known_is_missed():
-    told = decide_unseen_outcome(RULES, registration(INBOUND_CALL))
-    assert (told.status_code, told.talk_seconds) == ("304", 0)
-
-
-def test_an_outbound_call_of_which_nothing_more_is_known_has_no_outcome_of_its_own():
-    told = decide_unseen_outcome(RULES, registration(OUTBOUND_CALL))
-    assert (told.status_code, told.talk_seconds) == ("OTHER", 0)
-    assert told.people == registration(OUTBOUND_CALL).people
-
-
-def test_a_talk_of_no_known_length_still_counts_as_answered():
-    assert decide_unseen_outcome(RULES, registration(INBOUND_CALL), "102").talk_seconds == 1
 
 
 # -- why -----------------------------------------------------------------------------------------------------

@@ -39,7 +39,8 @@ def test_an_answered_call_is_told_from_its_beginning_to_what_the_crm_has(
     call_id = run.variables["BX24_CALL_ID"]
     assert re.search(rf"register live, alone, [0-9]+ ms: registered as {re.escape(call_id)} for user 1102", told)
     assert re.search(r"BX24_STATUS=REGISTERED, BX24_CALL_ID=\S+; the caller waited [0-9]+ ms", told)
-    assert "answered by 101 (DIALEDPEERNUMBER), for 101, 35 s (DIALSTATUS=ANSWER, code 200)" in told
+    by_variables = "told by the channel's variables)"
+    assert f"answered by 101 (DIALEDPEERNUMBER), for 101, 35 s (DIALSTATUS=ANSWER, code 200; {by_variables}" in told
     assert re.search(r"finish late, alone, [0-9]+ ms: finished", told)
     assert told.endswith("Nothing is owed to the CRM.")
 
@@ -52,7 +53,8 @@ def test_a_missed_call_says_why_nobody_talked(service: RunningService, person: P
     person.waits_for(f"{now}.1", "finished")
     told = flat(person.types("why", f"{now}.1"))
     assert "outcome missed (code 304): not answered" in told
-    assert "nobody talked (DIALSTATUS=NOANSWER, code 304); reason for the CRM: not answered" in told
+    known_by = "(DIALSTATUS=NOANSWER, code 304; told by the channel's variables)"
+    assert f"nobody talked {known_by}; reason for the CRM: not answered" in told
 
 
 def test_during_an_outage_it_says_what_is_owed_and_when_it_is_tried_next(

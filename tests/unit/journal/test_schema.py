@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from freepbx_bx24.call import Ending
 from freepbx_bx24.errors import JournalError
 from freepbx_bx24.journal import records, schema
-from freepbx_bx24.journal.records import DONE, DUE, FINISH, PARKED, REGISTER, Delivery, Entry
+from freepbx_bx24.journal.records import ATTACH, DONE, DUE, FINISH, PARKED, REGISTER, Delivery, Entry
 from freepbx_bx24.journal.store import Journal
 from tests.support.journal_calls import ANSWER, CALL, call, end
 
@@ -133,7 +135,7 @@ def test_a_journal_that_was_brought_up_to_date_is_whole_and_like_a_new_one(old: 
         with closing(sqlite3.connect(folder / "journal.sqlite")) as database:
             assert database.execute("PRAGMA quick_check").fetchall() == [("ok",)]
             assert database.execute("PRAGMA foreign_key_check").fetchall() == []
-            assert database.execute("PRAGMA user_version").fetchone() == (2,)
+            assert database.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA_VERSION,)
             return database.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
 
     assert tables(old) == tables(tmp_path / "new")
@@ -158,4 +160,29 @@ def test_a_step_up_that_fails_leaves_the_file_as_it_was(old: Path, monkeypatch: 
     monkeypatch.setitem(schema._STEPS, 1, whole)
     journal = Journal(old)
     assert journal.entry(OWED) == one_call(OWED)
+    journal.close()
+
+
+def test_a_journal_of_version_2_keeps_its_calls_and_forgets_that_a_dropped_call_could_have_a_recording(
+    tmp_path: Path,
+) -> None:
+    version_2 = schema._TABLES.replace(",\n    ending TEXT", "").replace(" AND call_id IS NOT NULL\n", "\n")
+    assert "ending" not in version_2
+    make_version_1(tmp_path / "journal.sqlite")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(schema._STEPS, 1, schema._FROM_1.replace(schema._TABLES, version_2))
+        patched.setattr(schema, "SCHEMA_VERSION", 2)
+        with closing(sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)) as database:
+            assert schema.migrate(database) == 1
+            database.execute("UPDATE calls SET finished = 1 WHERE uniqueid = ?", (REGISTERING,))  # as drop does
+            database.execute(
+                "INSERT INTO deliveries (uniqueid, kind, number, started_at, due) VALUES (?, 'attach', '', 0, 0)",
+                (REGISTERING,),
+            )
+    journal = Journal(tmp_path)
+    assert journal.entry(OWED) == one_call(OWED)
+    assert ATTACH not in [item.kind for item in journal.deliverable(100.0, 9)]
+    ending = Ending(OPEN, "in", CALL.started, dial_status="ANSWER", queue="400")
+    assert journal.hung_up(ending)
+    assert journal.entry(OPEN) == replace(one_call(OPEN), ending=ending)
     journal.close()

@@ -1,0 +1,179 @@
+"""When a call is over, and what its end was: the external party has gone, or nobody can see it any more."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Mapping, Sequence
+
+from ..call import Outcome
+from ..errors import JournalError
+from ..journal.records import HUNG_UP, Entry
+from ..journal.store import Journal
+from ..outcome import decide_outcome
+from . import legs_text, people, story
+from .at_work import at_work
+
+if TYPE_CHECKING:
+    from .runtime import Runtime
+
+LOG = logging.getLogger("bx24.ends")
+# Between the hangup handler and Asterisk's own word that the channel is gone: the handler holds the channel up.
+LAG_SECONDS = 2.0
+# At a start: until the manager interface has said what channels there are.
+START_SECONDS = 15.0
+SHORTEST_SCALE = 0.2  # in tests that run faster: never less than what a busy machine may take
+
+
+@dataclass(frozen=True)
+class End:
+    """How a call ended.
+
+    :ivar legs: what Asterisk showed, as the journal keeps it. :ivar until: wall clock seconds until which it may have
+        lasted. :ivar seen: False: nobody saw it. :ivar how: a word for people, empty where all went as it should.
+    """
+
+    entry: Entry
+    legs: str
+    until: float
+    seen: bool = True
+    how: str = ""
+
+
+class Ends:
+    """Calls whose hangup handler has run and whose external party may still be there; for use from all threads."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self._lock = threading.Lock()
+        self._expected: dict[str, float] = {}  # until when, on the monotonic clock
+
+    def resume(self) -> None:
+        """At a start: calls whose handler has run for a former service, and whose end that did not write down."""
+        now = time.time()
+        entries = self.runtime.write(lambda journal: journal.open_calls(now)).result()
+        for entry in entries:
+            if entry.ending is not None:
+                self._expect(entry.uniqueid, START_SECONDS)
+
+    def expect(self, uniqueid: str) -> None:
+        """The hangup handler has said its word (in the journal): the call ends when the external party has gone."""
+        self._expect(uniqueid, LAG_SECONDS)
+        if self.runtime.presence.is_up(uniqueid) is False:  # it has gone in between
+            self.gone(uniqueid)
+
+    def gone(self, uniqueid: str) -> bool:
+        """Asterisk has shown that the external party has gone; False where the hangup handler has not run yet."""
+        with self._lock:
+            expected = self._expected.pop(uniqueid, None) is not None
+        if expected:
+            self.runtime.in_background(self._settle, uniqueid)
+        return expected
+
+    def look(self) -> None:
+        """End what nobody will tell of any more; watch the calls that are still up after a gap."""
+        for uniqueid in self._overdue():
+            self._settle(uniqueid)
+        runtime = self.runtime
+        without_script = runtime.presence.overdue()
+        if without_script:
+            entries = [entry for entry in _entries(runtime, without_script) if entry.outcome is None]
+            now = time.time()
+            self._end([End(entry, self._legs(entry), now, how="its finish script never came") for entry in entries])
+        found = runtime.presence.lost_calls()
+        if found is not None:
+            channels, at, last_seen = found
+            self._look_at_snapshot(channels, at.wall, last_seen or runtime.last_alive)
+
+    def _look_at_snapshot(self, channels: frozenset[str], taken: float, last_seen: float) -> None:
+        """Calls from before a gap: go on watching those whose external party is there, end the others."""
+        runtime = self.runtime
+        lost = []
+        for entry in runtime.write(lambda journal: journal.open_calls(taken)).result():
+            external = legs_text.read(entry.legs).external
+            if entry.uniqueid in channels or (external and external in channels):
+                runtime.presence.begin(entry.uniqueid, entry.registration.direction, entry.legs)
+            else:
+                until = entry.ending.ended.timestamp() if entry.ending else last_seen
+                how = "" if entry.ending else "Asterisk has lost it"
+                lost.append(End(entry, self._legs(entry), until, entry.ending is not None, how))
+        self._end(lost)
+
+    def _expect(self, uniqueid: str, seconds: float) -> None:
+        with self._lock:
+            self._expected[uniqueid] = time.monotonic() + seconds * max(self.runtime.scale, SHORTEST_SCALE)
+
+    def _overdue(self) -> list[str]:
+        """Those that are waited for no more. One whose external party is up goes on: the agent has handed it over."""
+        now = time.monotonic()
+        with self._lock:
+            due = [uniqueid for uniqueid, at in self._expected.items() if now >= at]
+        found = [uniqueid for uniqueid in due if not self.runtime.presence.goes_on(uniqueid)]
+        with self._lock:
+            return [uniqueid for uniqueid in found if self._expected.pop(uniqueid, None) is not None]
+
+    def _settle(self, uniqueid: str) -> None:
+        """Write the end of a call down whose hangup handler has run."""
+        try:
+            for entry in _entries(self.runtime, [uniqueid]):
+                if entry.outcome is None and entry.ending is not None:
+                    self._end([End(entry, self._legs(entry), entry.ending.ended.timestamp())])
+        except JournalError:  # its thread has said so in the log
+            self._expect(uniqueid, START_SECONDS)
+        except Exception:  # in a thread that nobody waits for: it must not die in silence
+            LOG.exception("%s: its end could not be written down for an unforeseen reason", uniqueid)
+            self._expect(uniqueid, START_SECONDS)
+
+    def _legs(self, entry: Entry) -> str:
+        """What is known of a call's legs; it is watched no more."""
+        return self.runtime.presence.end(entry.uniqueid) or entry.legs
+
+    def _end(self, ends: Sequence[End]) -> None:
+        # What a script alone is at work on, or has left behind, tells its end by itself.
+        left_behind = at_work(self.runtime.state) if any(end.how for end in ends) else set()
+        outcomes = {
+            end.entry.uniqueid: (end, outcome_of(self.runtime, end))
+            for end in ends
+            if not end.how or end.entry.uniqueid not in left_behind
+        }
+        if outcomes:
+            self.runtime.write(lambda journal: _write_all(journal, outcomes)).result()
+            self.runtime.wake.set()
+        for uniqueid, (end, outcome) in outcomes.items():
+            level = logging.WARNING if end.how else logging.INFO
+            how = f"{end.how}: told as " if end.how else ""
+            LOG.log(level, "%s: %s%s, %d s", uniqueid, how, outcome.status_code, outcome.talk_seconds)
+
+
+def outcome_of(runtime: Runtime, end: End) -> Outcome:
+    """What the CRM is to be told of an end."""
+    entry, rules = end.entry, runtime.settings.rules
+    view = people.named(legs_text.read(end.legs), rules, runtime.directory)
+    return decide_outcome(rules, entry.registration, entry.ending, view, until=end.until, seen=end.seen)
+
+
+def write(journal: Journal, end: End, outcome: Outcome, due: float) -> None:
+    """Write down the end of a call, with what it is known by; its finish is owed from `due` on."""
+    uniqueid, seen = outcome.uniqueid, legs_text.sentence(end.legs)
+    if seen:
+        journal.tell_soon(uniqueid, story.PHONES, seen)
+        journal.keep_legs(uniqueid, end.legs)
+    whole = legs_text.read(end.legs).whole
+    journal.tell_soon(uniqueid, HUNG_UP, story.hung_up(end.entry, outcome, bool(seen), whole, end.how))
+    journal.ended(outcome, due)
+
+
+def _entries(runtime: Runtime, uniqueids: Sequence[str]) -> list[Entry]:
+    known = runtime.write(lambda journal: [journal.entry(uniqueid) for uniqueid in uniqueids]).result()
+    return [entry for entry in known if entry is not None and not entry.finished]
+
+
+def _write_all(journal: Journal, outcomes: Mapping[str, tuple[End, Outcome]]) -> None:
+    journal.as_one([partial(_write_one, end, outcome) for end, outcome in outcomes.values()])
+
+
+def _write_one(end: End, outcome: Outcome, journal: Journal) -> None:
+    write(journal, end, outcome, time.time())
