@@ -102,7 +102,7 @@ def decide_outcome(
         code, people = MISSED, _owners_of_missed(registration, view, responsible)
     else:
         code, people = _outbound_code(ending, view), []
-    why = _why_missed(words, ending, view, inbound)
+    why = _why_missed(words, ending, view, until, inbound)
     return Outcome(registration.uniqueid, distinct(named, *people, *registration.people), 0, code, _joined(why, *notes))
 
 
@@ -196,9 +196,10 @@ def _outbound_code(ending: Ending | None, view: View) -> str:
     return CAUSE_CODES.get(ending.hangup_cause if ending else 0, OTHER_FAILURE)
 
 
-def _why_missed(words: Words, ending: Ending | None, view: View, inbound: bool) -> str:
+def _why_missed(words: Words, ending: Ending | None, view: View, until: float, inbound: bool) -> str:
     """Why nobody talked, in words: who rang for how long, who was busy; else what the caller got to."""
-    parts = _what_telephones_did(words, view, ending.queue if ending else "") if inbound else []
+    queue = ending.queue if ending else ""
+    parts = _what_telephones_did(words, view, view.gone or until, queue) if inbound else []
     if ending is None:
         return _joined(*parts)
     if ending.voicemail == "SUCCESS":
@@ -209,7 +210,7 @@ def _why_missed(words: Words, ending: Ending | None, view: View, inbound: bool) 
     return _joined(*parts) if parts else words.causes.get(cause, cause)
 
 
-def _what_telephones_did(words: Words, view: View, queue: str) -> list[str]:
+def _what_telephones_did(words: Words, view: View, last: float, queue: str) -> list[str]:
     rang: list[SeenLeg] = []
     others: dict[str, list[SeenLeg]] = {"BUSY": [], "CHANUNAVAIL": []}
     for leg in view.legs:
@@ -222,7 +223,8 @@ def _what_telephones_did(words: Words, view: View, queue: str) -> list[str]:
     parts = []
     times = [leg.rang for leg in rang if leg.rang]
     if times:
-        seconds = max(until or since for since, until in times) - min(since for since, _ in times)
+        ended = max(max(since, last) if until is None else until for since, until in times)
+        seconds = ended - min(since for since, _ in times)
         parts.append(words.rang.format(_names(rang), round(seconds)) + (words.in_queue.format(queue) if queue else ""))
     rung = {leg.name for leg in rang}
     for status, template in (("BUSY", words.was_busy), ("CHANUNAVAIL", words.not_reached)):

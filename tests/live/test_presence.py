@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import time
 from typing import Iterator
@@ -20,7 +21,6 @@ from .world import AGI_BIN, SCALE, World, wait_quiet
 
 FINISH_SCRIPT = f"{AGI_BIN}/bx24_finish.py"
 UNSEEN = reason_text("UNSEEN", "en")
-LINE_PERSON = 1101
 
 
 @contextlib.contextmanager
@@ -104,7 +104,7 @@ def test_a_card_goes_to_who_rings_when_the_portal_answers_late(world: World, sca
         call.wait()
         seen = world.finished(number)
         wait_until(lambda: 1161 in hidden(world, number), 5, world.explain)
-    assert (seen["STATUS_CODE"], seen["finished_by"]) == ("304", LINE_PERSON)
+    assert (seen["STATUS_CODE"], seen["finished_by"]) == ("304", 1161)  # whose phone rang last
 
 
 @pytest.mark.parametrize("scale", [SCALE, "1"], ids=["delivered later", "answered late"])
@@ -170,10 +170,11 @@ def test_calls_that_asterisk_loses_when_it_dies_are_told_with_what_was_seen_of_t
         wait_until(lambda: nothing_owed(world, known), 10, lambda: str(owed(world)))
     assert [(seen[number]["STATUS_CODE"], seen[number]["finished_by"]) for number in seen] == [
         ("200", 1164),
-        ("304", LINE_PERSON),
+        ("304", 1165),
         ("200", 1166),
     ]
-    assert {call["FAILED_REASON"] for call in seen.values()} == {UNSEEN}
+    assert [seen[number]["FAILED_REASON"] for number in (answered, out)] == [UNSEEN, UNSEEN]
+    assert re.fullmatch(rf"rang 165 for [0-9]+ s; {UNSEEN}", seen[rung]["FAILED_REASON"])
     assert seen[rung]["CALL_DURATION"] == 0
     for number, lasted in seconds.items():
         assert abs(seen[number]["CALL_DURATION"] - lasted) <= 1, (seen[number], lasted)
@@ -225,10 +226,10 @@ def test_a_call_whose_finish_script_never_comes_is_told_as_asterisk_showed_it(wo
         said = world.log_since(mark)
     assert [(seen[number]["STATUS_CODE"], seen[number]["finished_by"]) for number in seen] == [
         ("200", 1168),
-        ("304", LINE_PERSON),
+        ("304", 1169),
         ("200", 1170),
     ]
     for number, record in records.items():
         assert abs(seen[number]["CALL_DURATION"] - record.talk_seconds) <= 1
-        assert seen[number]["FAILED_REASON"] == ""  # its end was seen
+        assert re.fullmatch(r"rang 169 for [12] s" if number == missed else "", seen[number]["FAILED_REASON"])
     assert said.count("its finish script never came") == 3
