@@ -33,18 +33,24 @@ class Following:
         self._settling: dict[str, Watched] = {}  # calls whose news wait for a second to pass
         self._soonest = math.inf  # no second passes before that
 
-    def begin(self, call: Watched, at: At) -> None:
-        """Follow one more call, which may have gone on for a while, or be over already."""
+    def begin(self, call: Watched, at: At, external: str = "") -> None:
+        """Follow one more call, which may have gone on for a while, or be over already.
+
+        :param external: the external party's channel, where it is known from before; it may be there without the one
+            that ran register.
+        """
         self.calls[call.uniqueid] = call
-        gone = self.net.gone.get(call.uniqueid)
+        known = call.uniqueid if call.direction == INBOUND else external
+        gone = self.net.gone.get(known or call.uniqueid)
         if gone is not None:
             call.unbroken = False
             call.end(gone)
         else:
             self._parties[call.uniqueid] = call
-            if call.direction == INBOUND:
-                call.external = call.uniqueid
-                self._learn_trunk(self.net.channels.get(call.uniqueid))
+            if known:
+                call.external = known
+                self._parties[known] = call
+                self._learn_trunk(self.net.channels.get(known))
             for channel in list(self.net.channels.values()):
                 self.dialled_for(channel, at, call)
         self.refresh(call, at)

@@ -97,7 +97,7 @@ class DeliveryThread(threading.Thread):
         self.set_back.look()
         items, new = self.due()
         if not items:
-            return self.agenda.next_look()
+            return runtime.ends.next_look(self.agenda.next_look())
         alone = at_work(runtime.state)
         errands = self.prepare([item for item in items if item.uniqueid not in alone])
         began = runtime.clock.monotonic()

@@ -75,18 +75,25 @@ class Ends:
 
     def look(self) -> None:
         """End what nobody will tell of any more; watch the calls that are still up after a gap."""
+        runtime = self.runtime
+        found = runtime.presence.lost_calls()
+        if found is not None:
+            channels, at, last_seen = found
+            self._look_at_snapshot(channels, at.wall, last_seen or runtime.last_alive)
         for uniqueid in self._overdue():
             self._settle(uniqueid)
-        runtime = self.runtime
         without_script = runtime.presence.overdue()
         if without_script:
             entries = [entry for entry in _entries(runtime, without_script) if entry.outcome is None]
             now = time.time()
             self._end([End(entry, self._legs(entry), now, how="its finish script never came") for entry in entries])
-        found = runtime.presence.lost_calls()
-        if found is not None:
-            channels, at, last_seen = found
-            self._look_at_snapshot(channels, at.wall, last_seen or runtime.last_alive)
+
+    def next_look(self, most: float) -> float:
+        """Seconds after which there may be something to see, `most` at most."""
+        now = time.monotonic()
+        with self._lock:
+            waits = [at - now for at in self._expected.values() if at > now]
+        return min([most, self.runtime.presence.next_look(), *(max(wait, 0.05) for wait in waits)])
 
     def _look_at_snapshot(self, channels: frozenset[str], taken: float, last_seen: float) -> None:
         """Calls from before a gap: go on watching those whose external party is there, end the others."""

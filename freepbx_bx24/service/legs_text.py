@@ -42,12 +42,42 @@ def write(story: CallLegs) -> str:
     )
 
 
+def joined(before: str, now: str, since: float) -> str:
+    """Two views of one call as one, with a gap between them: what an earlier one kept, and the later one from `since`
+    on (wall clock seconds). Who talked before the gap and talks after it has talked through it.
+    """
+    try:
+        old, new = json.loads(before), json.loads(now)
+        rows = [_through_the_gap(row, new["legs"], since) for row in old["legs"]]
+        joined = {**old, **new, "unbroken": False, "legs": (rows + new["legs"])[-2 * MOST_LEGS :]}
+        return json.dumps(joined, ensure_ascii=False)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return now or before
+
+
+def _through_the_gap(row: dict[str, Any], later: list[dict[str, Any]], since: float) -> dict[str, Any]:
+    """A leg of before the gap; what went on then is taken over from the later leg of the same one, or ends with it."""
+    same = [one for one in later if all(one.get(name) == row.get(name) for name in ("device", "number", "client"))]
+    talks = [list(talk) for talk in row["talks"]]
+    if talks and talks[-1][1] is None:
+        went_on = next((one for one in same if one["talks"]), None)
+        talks[-1][1] = went_on["talks"].pop(0)[1] if went_on else since
+    rang = row["rang"]
+    if rang and rang[1] is None:
+        went_on = next((one for one in same if one["rang"]), None)
+        rang = [rang[0], went_on["rang"][1] if went_on else since]
+        if went_on:
+            went_on["rang"] = None
+            row = {**row, "ended": went_on["ended"]}
+    return {**row, "talks": talks, "rang": rang}
+
+
 def read(text: str) -> View:
     """What `write` wrote, nobody's name resolved; an empty view for what is none of it."""
     try:
         data = json.loads(text)
         return View(
-            legs=tuple(map(_seen, data["legs"][:MOST_LEGS])),
+            legs=tuple(map(_seen, data["legs"][: 2 * MOST_LEGS])),
             whole=data["unbroken"] is True,
             external=str(data.get("external", "")),
             answered=float(data.get("answered", 0.0)),

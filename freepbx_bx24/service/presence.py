@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from pathlib import Path
@@ -42,6 +43,7 @@ class Presence:
         self._ami: Ami | None = None
         self._snapshot: frozenset[str] | None = None  # of the channels' uniqueids, until somebody has looked at it
         self._snapshot_at = At(0.0, 0.0)
+        self._before: dict[str, tuple[str, float]] = {}  # calls of before a restart: their legs, and since when watched
         self._ended: dict[str, float] = {}  # calls that hung up: when, on the monotonic clock
         self._up = False
         self._lost_at: At | None = None  # when the connection was lost, None where there was none before
@@ -77,15 +79,18 @@ class Presence:
     def begin(self, uniqueid: str, direction: str, before: str = "") -> None:
         """Watch the call whose channel runs register. :param before: its legs, as a former view kept them."""
         with self._lock:
-            self._legs.watch(uniqueid, direction)
+            self._legs.watch(uniqueid, direction, legs_text.read(before).external)
+            if before:
+                self._before[uniqueid] = (before, time.time())
 
     def end(self, uniqueid: str) -> str:
         """Watch a call no more; returns its legs for the journal, empty where none are known."""
         with self._lock:
-            story = self._legs.story(uniqueid)
+            text = self._text(uniqueid)
             self._legs.forget(uniqueid)
             self._ended.pop(uniqueid, None)
-            return legs_text.write(story) if story is not None and story.legs else ""
+            self._before.pop(uniqueid, None)
+            return text
 
     def now(self, uniqueid: str) -> tuple[Leg, ...] | None:
         """Who of ours talks with the client now, else whose telephones ring; None where the view is not whole."""
@@ -109,9 +114,9 @@ class Presence:
 
     def overdue(self) -> list[str]:
         """Calls that hung up, and whose finish has not come since; each is named once."""
-        now, patience = time.monotonic(), FINISH_SECONDS * max(self.runtime.scale, 0.2)
+        now = time.monotonic()
         with self._lock:
-            found = [uniqueid for uniqueid, at in self._ended.items() if now - at > patience]
+            found = [uniqueid for uniqueid, at in self._ended.items() if now - at > self._patience()]
             for uniqueid in found:
                 del self._ended[uniqueid]
             return found
@@ -122,11 +127,24 @@ class Presence:
         None where there is nothing new. The last is wall clock seconds, 0.0 where this process saw no connection end.
         """
         with self._lock:
-            due = self._snapshot_at.monotonic + SETTLE_SECONDS * max(self.runtime.scale, 0.2)
-            if self._snapshot is None or time.monotonic() < due:
+            if self._snapshot is None or time.monotonic() < self._settled_at():
                 return None
             channels, self._snapshot = self._snapshot, None
             return channels, self._snapshot_at, self._lost_at.wall if self._lost_at else 0.0
+
+    def next_look(self) -> float:
+        """Seconds after which `lost_calls` or `overdue` may have something; infinity where nothing is under way."""
+        now = time.monotonic()
+        with self._lock:
+            moments = [at + self._patience() for at in self._ended.values()]
+            moments += [self._settled_at()] if self._snapshot is not None else []
+        return max(min(moments, default=math.inf) - now, 0.05)
+
+    def _settled_at(self) -> float:
+        return self._snapshot_at.monotonic + SETTLE_SECONDS * max(self.runtime.scale, 0.2)
+
+    def _patience(self) -> float:
+        return FINISH_SECONDS * max(self.runtime.scale, 0.2)
 
     # -- the connection: one thread, one after the other --------------------------------------------------------------
 
@@ -162,9 +180,17 @@ class Presence:
     def _keep(self, changes: Sequence[Change]) -> None:
         """Write down who talks since when: should everything die now, that is what is known."""
         for uniqueid in dict.fromkeys(change.uniqueid for change in changes if change.kind in KEPT_CHANGES):
-            story = self._legs.story(uniqueid)
-            if story is not None:
-                self._write(uniqueid, legs_text.write(story))
+            text = self._text(uniqueid)
+            if text:
+                self._write(uniqueid, text)
+
+    def _text(self, uniqueid: str) -> str:
+        """All that is known of a call's legs, also by a view of before; empty where that is nothing."""
+        story = self._legs.story(uniqueid)
+        before, since = self._before.get(uniqueid, ("", 0.0))
+        if story is None or not (story.legs or before or story.gone):
+            return ""
+        return legs_text.joined(before, legs_text.write(story), since) if before else legs_text.write(story)
 
     def _write(self, uniqueid: str, text: str) -> None:
         self.runtime.write(lambda journal: journal.keep_legs(uniqueid, text))

@@ -89,3 +89,43 @@ def test_people_read_who_rang_and_who_talked() -> None:
 @pytest.mark.parametrize("text", ["", "nonsense", "[]", "{}", '{"legs": [1], "unbroken": true}', story()])
 def test_where_nothing_is_known_nothing_is_said(text: str) -> None:
     assert legs_text.sentence(text) == ""
+
+
+# -- two views of one call -----------------------------------------------------------------------------------
+
+
+def through_a_gap(before: str, now: str) -> list[tuple[str, list[list[float]]]]:
+    joined = json.loads(legs_text.joined(before, now, 1030.0))
+    assert joined["unbroken"] is False
+    return [(one["device"], one["talks"]) for one in joined["legs"] if one["talks"]]
+
+
+def test_who_talked_before_a_gap_and_after_it_has_talked_through_it() -> None:
+    assert through_a_gap(story(leg("101", (2, None))), story(leg("101", (30, 42)))) == [("101", [[1002, 1042]])]
+
+
+def test_who_is_gone_after_a_gap_has_talked_until_then_at_most() -> None:
+    before, now = story(leg("101", (2, None))), story(leg("102", (30, 42)))
+    assert through_a_gap(before, now) == [("101", [[1002, 1030]]), ("102", [[1030, 1042]])]
+
+
+def test_talks_that_had_ended_before_a_gap_stay_as_they_were() -> None:
+    before, now = story(leg("101", (2, 9)), leg("102", (10, 20))), story(leg("101", (30, 42)))
+    assert through_a_gap(before, now) == [
+        ("101", [[1002, 1009]]),
+        ("102", [[1010, 1020]]),
+        ("101", [[1030, 1042]]),
+    ]
+
+
+@given(some.text(max_size=40), some.text(max_size=40))
+def test_what_is_no_view_is_none_of_two(one: str, other: str) -> None:
+    legs_text.read(legs_text.joined(one, other, 0.0))
+    legs_text.read(legs_text.joined(story(leg("101", (2, 9))), other, 0.0))
+
+
+def test_a_view_is_read_as_it_was_written() -> None:
+    view = legs_text.read(story(leg("101", (2, 9), (11, None)), unbroken=False))
+    (seen,) = view.legs
+    assert (view.whole, seen.device, seen.rang, seen.ended) == (False, "101", (1000.0, 1002.0), "ANSWER")
+    assert seen.talks == ((1002.0, 1009.0), (1011.0, None))

@@ -1,0 +1,169 @@
+"""When a call is over: not when its first channel hangs up, but when the client has gone, as Asterisk shows it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.support.running_service import MANAGER_FILE, RunningService, wait_until
+from tests.support.shown_asterisk import CALL, RINGS, UNIQUEID, Asterisk
+
+OUTSIDE = "89161234567"
+AGENT = ["Channel: PJSIP/101-00000000", f"Uniqueid: {UNIQUEID}", f"Linkedid: {UNIQUEID}"]
+TRUNK = ["Channel: PJSIP/city-00000001", "Uniqueid: 9.2", f"Linkedid: {UNIQUEID}"]
+OTHER = ["Channel: PJSIP/103-00000002", "Uniqueid: 9.3", f"Linkedid: {UNIQUEID}"]
+BRIDGE = ["BridgeUniqueid: B1", "BridgeType: basic", "BridgeTechnology: simple_bridge"]
+ENDED = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "1", "HANGUPCAUSE": "16"}
+
+
+def dest(channel: list[str]) -> list[str]:
+    return [f"Dest{header}" for header in channel]
+
+
+def watched(service: RunningService, asterisk: Asterisk) -> None:
+    logins = asterisk.logins
+    service.start()
+    wait_until(lambda: asterisk.logins == logins + 1, 10, service.log)
+    wait_until(lambda: service.log().count("Asterisk's calls are watched") == asterisk.logins, 10, service.log)
+
+
+def phoned_out(service: RunningService, asterisk: Asterisk) -> None:
+    """101 phones a client, who answers."""
+    asterisk.shows("Newchannel", *AGENT)
+    told = service.register(arguments=("out", OUTSIDE), variables={"AMPUSER": "101"})
+    assert told.variables["BX24_STATUS"] == "REGISTERED"
+    asterisk.shows("DialBegin", *AGENT, *dest(TRUNK), f"DialString: {OUTSIDE}@city")
+    asterisk.shows("DialEnd", *AGENT, *dest(TRUNK), "DialStatus: ANSWER")
+    for channel in (TRUNK, AGENT):
+        asterisk.shows("BridgeEnter", *channel, *BRIDGE)
+    time.sleep(1.2)
+
+
+def handed_over(service: RunningService, asterisk: Asterisk) -> None:
+    """101 hands the client to 103, and has hung up."""
+    asterisk.shows("BridgeLeave", *AGENT, "BridgeUniqueid: B1")
+    asterisk.shows("BridgeLeave", *TRUNK, "BridgeUniqueid: B1")
+    service.finish(arguments=("out",), variables={**ENDED, "AMPUSER": "101"})
+    asterisk.shows("Hangup", *AGENT, "Cause: 16")
+    asterisk.shows("DialBegin", *TRUNK, *dest(OTHER), "DialString: 103/sip:103@10.0.0.1:5060")
+    asterisk.shows("DialEnd", *TRUNK, *dest(OTHER), "DialStatus: ANSWER")
+    for channel in (TRUNK, OTHER):
+        asterisk.shows("BridgeEnter", *channel, *BRIDGE)
+
+
+def client_hangs_up(asterisk: Asterisk) -> None:
+    for channel in (TRUNK, OTHER):
+        asterisk.shows("BridgeLeave", *channel, "BridgeUniqueid: B1")
+    asterisk.shows("Hangup", *TRUNK, "Cause: 16")
+    asterisk.shows("Hangup", *OTHER, "Cause: 16")
+
+
+def state(service: RunningService) -> str:
+    (call,) = service.calls()
+    return str(call["state"])
+
+
+def test_an_outbound_call_that_the_agent_hands_over_goes_on_until_the_client_hangs_up(
+    service: RunningService, asterisk: Asterisk
+) -> None:
+    watched(service, asterisk)
+    phoned_out(service, asterisk)
+    handed_over(service, asterisk)
+    time.sleep(2.5)
+    assert state(service) == "open"
+    client_hangs_up(asterisk)
+    (call,) = service.wait_for_calls(seconds=5)
+    assert (call["STATUS_CODE"], call["finished_by"]) == ("200", 1103)
+    assert call["CALL_DURATION"] in (3, 4)
+
+
+def test_it_goes_on_through_a_kill_of_the_service_and_is_told_once(service: RunningService, asterisk: Asterisk) -> None:
+    watched(service, asterisk)
+    phoned_out(service, asterisk)
+    handed_over(service, asterisk)
+    wait_until(lambda: b'"9.2"' in (service.directory / "state" / "journal.sqlite-wal").read_bytes(), 5)
+    service.stop(9)
+    asterisk.channels = [[*channel, "BridgeId: B1"] for channel in (TRUNK, OTHER)]
+    watched(service, asterisk)
+    time.sleep(1.5)
+    assert state(service) == "open"
+    client_hangs_up(asterisk)
+    (call,) = service.wait_for_calls(seconds=5)
+    assert (call["STATUS_CODE"], call["finished_by"]) == ("200", 1103)
+    assert call["CALL_DURATION"] >= 2
+
+
+@pytest.mark.parametrize("comes_back", [True, False], ids=["Asterisk comes back without it", "Asterisk stays away"])
+def test_where_asterisk_is_lost_a_handed_over_call_is_told_with_what_is_known(
+    service: RunningService, asterisk: Asterisk, comes_back: bool
+) -> None:
+    watched(service, asterisk)
+    phoned_out(service, asterisk)
+    handed_over(service, asterisk)
+    time.sleep(0.5)
+    if not comes_back:
+        asterisk.server.stop()
+    asterisk.dies()
+    (call,) = service.wait_for_calls(seconds=15)
+    assert call["STATUS_CODE"] == "200"
+    assert call["CALL_DURATION"] >= 1
+
+
+def test_a_call_is_told_as_asterisk_showed_it_whatever_the_channels_variables_say(
+    service: RunningService, asterisk: Asterisk
+) -> None:
+    """A menu had answered long before, and a queue leaves the seconds from then on."""
+    watched(service, asterisk)
+    asterisk.shows("Newchannel", *CALL)
+    service.register(UNIQUEID)
+    asterisk.rings()
+    asterisk.answers()
+    time.sleep(1.0)
+    service.finish(UNIQUEID, variables={"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "58", "DIALEDPEERNUMBER": "101"})
+    asterisk.hangs_up()
+    (call,) = service.wait_for_calls(seconds=5)
+    assert (call["STATUS_CODE"], call["finished_by"], call["CALL_DURATION"]) == ("200", 1103, 1)
+
+
+def test_a_missed_call_says_who_rang_and_belongs_to_him(service: RunningService, asterisk: Asterisk) -> None:
+    watched(service, asterisk)
+    asterisk.shows("Newchannel", *CALL)
+    service.register(UNIQUEID)
+    asterisk.rings()
+    time.sleep(1.2)
+    service.finish(UNIQUEID, variables={"QUEUENUM": "400", "BX24_NOTE": "by night"})
+    asterisk.shows("DialEnd", *RINGS, "DialStatus: CANCEL")
+    asterisk.shows("Hangup", *CALL, "Cause: 16")
+    (call,) = service.wait_for_calls(seconds=5)
+    assert (call["STATUS_CODE"], call["finished_by"], call["CALL_DURATION"]) == ("304", 1103, 0)
+    assert call["FAILED_REASON"] == "rang 103 for 1 s in queue 400; by night"
+
+
+def test_where_asterisk_does_not_show_the_hangup_the_call_is_told_a_moment_later(
+    service: RunningService, asterisk: Asterisk
+) -> None:
+    watched(service, asterisk)
+    asterisk.shows("Newchannel", *CALL)
+    service.register(UNIQUEID)
+    asterisk.rings()
+    asterisk.answers()
+    time.sleep(1.0)
+    service.finish(UNIQUEID, variables={"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "1"})
+    (call,) = service.wait_for_calls(seconds=5)
+    assert (call["STATUS_CODE"], call["finished_by"], call["CALL_DURATION"]) == ("200", 1103, 1)
+
+
+def test_a_call_whose_hangup_handler_had_run_when_the_service_died_is_told_at_the_next_start_without_asterisk(
+    service: RunningService, asterisk: Asterisk
+) -> None:
+    watched(service, asterisk)
+    phoned_out(service, asterisk)
+    handed_over(service, asterisk)
+    service.stop(9)
+    asterisk.server.stop()
+    (service.directory / MANAGER_FILE).unlink()
+    service.start()
+    (call,) = service.wait_for_calls(seconds=15)
+    assert call["STATUS_CODE"] == "200"
+    assert call["CALL_DURATION"] >= 1
