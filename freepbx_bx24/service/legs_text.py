@@ -104,26 +104,6 @@ def _times(span: list[float | None]) -> tuple[float, float | None]:
     return float(since or 0.0), None if until is None else float(until)
 
 
-def last_talk(text: str, ended: float) -> tuple[str, float]:
-    """Return the device that talked last, and how many seconds all talked together; ("", 0.0) where nobody did.
-
-    :param ended: wall clock seconds: until then a talk lasted whose end is not written down.
-    """
-    try:
-        talks = sorted(
-            (float(since), float(until) if until is not None else max(ended, since), str(leg["device"]))
-            for leg in json.loads(text)["legs"]
-            for since, until in leg["talks"]
-        )
-    except (ValueError, KeyError, TypeError, RecursionError):  # nothing is written down, or nothing that makes sense
-        return "", 0.0
-    seconds, reached = 0.0, 0.0
-    for since, until, _ in talks:  # two who talk at once are one talk of the client
-        seconds += max(0.0, until - max(since, reached))
-        reached = max(reached, until)
-    return (talks[-1][2], seconds) if talks else ("", 0.0)
-
-
 def _span(span: Span) -> list[float | None]:
     return [round(span.since.wall, 3), round(span.until.wall, 3) if span.until else None]
 

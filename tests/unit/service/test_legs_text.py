@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from freepbx_bx24.call import View
 from freepbx_bx24.pbx.call_legs import At, CallLegs, Leg, Span
 from freepbx_bx24.service import legs_text
 
@@ -40,42 +41,21 @@ def test_legs_are_kept_in_the_wall_clocks_seconds() -> None:
     }
 
 
-def test_nobody_talked_where_nobody_is_known_to_have() -> None:
-    assert legs_text.last_talk(story(leg("101")), 1100) == ("", 0.0)
-    assert legs_text.last_talk("", 1100) == ("", 0.0)
-
-
-def test_a_talk_that_was_going_on_lasted_until_the_last_moment_that_is_known() -> None:
-    assert legs_text.last_talk(story(leg("101", (2, None))), 1042) == ("101", 40.0)
-
-
-def test_after_a_transfer_the_last_one_talked_and_all_talks_count() -> None:
-    assert legs_text.last_talk(story(leg("101", (2, 9)), leg("102", (12, None))), 1020) == ("102", 15.0)
-
-
-def test_two_who_talk_at_once_are_one_talk_of_the_client() -> None:
-    assert legs_text.last_talk(story(leg("101", (2, 9)), leg("102", (4, 12))), 1100) == ("102", 10.0)
-
-
-def test_a_clock_that_was_set_back_makes_no_negative_talk() -> None:
-    assert legs_text.last_talk(story(leg("101", (2, None))), 900) == ("101", 0.0)
-
-
 def test_of_hundreds_of_legs_those_that_talked_are_kept() -> None:
     many = [leg("200") for _ in range(500)]
     text = story(leg("101", (2, 9)), *many)
     assert len(json.loads(text)["legs"]) == legs_text.MOST_LEGS
-    assert legs_text.last_talk(text, 1100)[0] == "101"
+    assert [leg.device for leg in legs_text.read(text).legs if leg.talks] == ["101"]
 
 
 @pytest.mark.parametrize("text", ["nonsense", "[]", "{}", '{"legs": 1}', '{"legs": [1]}', '{"legs": [{"talks": 7}]}'])
 def test_what_makes_no_sense_says_nothing(text: str) -> None:
-    assert legs_text.last_talk(text, 1100) == ("", 0.0)
+    assert legs_text.read(text) == View()
 
 
 @given(some.text(max_size=40))
 def test_no_text_raises(text: str) -> None:
-    assert legs_text.last_talk(text, 1100.0)[1] >= 0.0
+    legs_text.read(text)
 
 
 def test_people_read_who_rang_and_who_talked() -> None:
