@@ -10,13 +10,14 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from ..call import Person
 from ..errors import PortalBroken, PortalError
 from . import employees, lists
 from .client import Client, Urgency
 from .employees import People
+from .lists import NewLine
 from .replies import Result, harmless, whole_number
 
 LOG = logging.getLogger("bx24.directory")
@@ -84,6 +85,21 @@ class Directory:
         lines = lists.lines(_Asking(client, total_seconds).one)
         self._swap(portal, lines=lines)
         return len(lines)
+
+    def add_lines(
+        self, client: Client, wanted: Sequence[NewLine], *, total_seconds: float = 30.0
+    ) -> dict[str, PortalError]:
+        """Have the portal make these lines (`telephony.externalLine.add`); return why not for each that it refused.
+
+        None is ever changed or taken away here: names and settings that people give lines on the portal are theirs.
+
+        :raises PortalError: from the client; some of the lines may have been made.
+        """
+        portal = self._snapshot.portal
+        done = lists.add_lines(_Asking(client, total_seconds).many, wanted)
+        made = {line.number: harmless(line.name) for line in wanted if done[line.number] is None}
+        self._swap(portal, lines={**made, **self._snapshot.lines})
+        return {number: error for number, error in done.items() if error is not None}
 
     def belong_to(self, portal: str) -> None:
         """Say whose list this is to be. What is known of another portal is forgotten: its ids mean other people here.

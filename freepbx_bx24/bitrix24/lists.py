@@ -1,15 +1,17 @@
-"""Reads the portal's lists whole: employees page by page, many pages in one request, and lines; half a list is none."""
+"""Reads the portal's lists whole: employees page by page, many pages in one request; reads lines, and adds to them."""
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Callable, Iterator, Mapping, Sequence
 
-from ..errors import PortalBroken, PortalError
+from ..errors import AlreadySo, PortalBroken, PortalError
 from . import batch
 from .replies import Result, harmless, whole_number
 
 USERS = "user.get"
 LINES = "telephony.externalLine.get"
+ADD_LINE = "telephony.externalLine.add"
 
 _PAGE = 50  # rows, the portal's own
 _MOST_PEOPLE = 50_000  # a portal whose pages never end must not hold us for ever
@@ -23,6 +25,20 @@ _PAGES_A_BATCH = 20
 # a portal that does not know a filter ignores it.
 _QUERY = {"SORT": "ID", "ORDER": "ASC", "FILTER": {"ACTIVE": True, "USER_TYPE": "employee"}}
 _AGAIN = "Nothing to do: the list that is known stays in use, and it is read again by itself."
+
+
+@dataclass(frozen=True)
+class NewLine:
+    """A line that the portal is to have.
+
+    :ivar number: as `line_number` writes it. :ivar name: "" for none. :ivar create: the portal makes leads for its
+        unknown callers (CRM_AUTO_CREATE).
+    """
+
+    number: str
+    name: str = ""
+    create: bool = True
+
 
 Ask = Callable[[str, Mapping[str, object]], Result]  # method, parameters
 AskMany = Callable[[Mapping[str, str]], Mapping[str, "Result | PortalError"]]  # key -> command of `batch.command`
@@ -70,6 +86,30 @@ def lines(ask: Ask) -> dict[str, str]:
         if number:
             found[number] = harmless(row.get("NAME"))
     return found
+
+
+def add_lines(ask_many: AskMany, wanted: Sequence[NewLine]) -> dict[str, PortalError | None]:
+    """Have the portal make lines, and return for each number None, or why it has none; one that it has already is done.
+
+    Nothing repeats a request here: a line that may have been made is one that is there the next time.
+
+    :raises PortalError: a request as a whole failed; lines that went before it are made.
+    """
+    done: dict[str, PortalError | None] = {}
+    for first in range(0, len(wanted), batch.MOST):
+        some = wanted[first : first + batch.MOST]
+        answers = ask_many({f"l{at}": batch.command(ADD_LINE, _line_parameters(line)) for at, line in enumerate(some)})
+        for line, answer in zip(some, answers.values()):
+            done[line.number] = (
+                answer if isinstance(answer, PortalError) and not isinstance(answer, AlreadySo) else None
+            )
+    return done
+
+
+def _line_parameters(line: NewLine) -> dict[str, object]:
+    # What is not Y counts as N, and a line without the parameter gets Y.
+    parameters = {"NUMBER": line.number, "CRM_AUTO_CREATE": "Y" if line.create else "N"}
+    return {**parameters, "NAME": line.name} if line.name else {**parameters}
 
 
 def line_number(value: object) -> str:

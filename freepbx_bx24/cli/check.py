@@ -8,7 +8,7 @@ import re
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from ..bitrix24.directory import Directory
 from ..bitrix24.portal import open_portal
@@ -23,6 +23,8 @@ from .user import become_service_user
 
 PORTAL_SECONDS = 15.0
 LINES_SHOWN = 10
+LISTED_LINES = "the service adds each once, soon after its start or a reload, and its log says where the portal refuses"
+OTHER_LINES = "the portal makes it with its first call"
 INCLUDE = r"Include =>\s+'([^']+)'"
 HOOKS = {  # what `dialplan show CONTEXT` must contain for calls to reach us
     "bx24-in": "bx24_register.py",
@@ -127,19 +129,28 @@ def people(settings: Settings, directory: Directory) -> Iterator[Finding]:
 
 
 def lines(settings: Settings, directory: Directory) -> Iterator[Finding]:
-    """The lines of the configuration that the portal has. It makes missing ones by itself: no fault, but good to know.
+    """The lines of the configuration that the portal has. Missing ones are made: no fault, but good to know.
 
     A mistyped number would otherwise be noticed only as a new line in the portal.
     """
     rules = settings.rules
-    wanted = dict.fromkeys(number for number in (rules.default_line, *(line.number for line in rules.lines)) if number)
+    listed = dict.fromkeys(line.number for line in rules.lines)
+    wanted = {**listed, rules.default_line: None} if rules.default_line else listed
     missing = [number for number in wanted if number not in directory.lines]
-    text = f"the portal has all {len(wanted)} of the configuration"
+    texts = [f"the portal has all {len(wanted)} of the configuration"]
     if missing:
-        shown = ", ".join(missing[:LINES_SHOWN]) + (", ..." if len(missing) > LINES_SHOWN else "")
-        text = f"not in the portal yet, which makes each with its first call: {shown}"
+        made = (
+            (LISTED_LINES, [number for number in missing if number in listed]),
+            (OTHER_LINES, [number for number in missing if number not in listed]),
+        )
+        texts = [f"not in the portal yet; {how}: {_shown(numbers)}" for how, numbers in made if numbers]
     if wanted:
-        yield Finding("lines", True, text, "Nothing to do where the numbers are right.")
+        for text in texts:
+            yield Finding("lines", True, text)
+
+
+def _shown(numbers: Sequence[str]) -> str:
+    return ", ".join(numbers[:LINES_SHOWN]) + (", ..." if len(numbers) > LINES_SHOWN else "")
 
 
 def hooks() -> Iterator[Finding]:

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from freepbx_bx24.bitrix24.client import Result, Urgency, webhook_client
 from freepbx_bx24.bitrix24.directory import LONGEST_TEXT, Directory
+from freepbx_bx24.bitrix24.lists import NewLine
 from freepbx_bx24.call import OUTBOUND, Beginning, Person, Registration
-from freepbx_bx24.errors import PortalBroken, PortalBusy, PortalError, PortalTimeout
+from freepbx_bx24.errors import DatabaseRefused, PortalBroken, PortalBusy, PortalError, PortalTimeout
 from freepbx_bx24.policy import Rules, decide_registration
 from freepbx_bx24.sandbox.portal import Portal, Reply
 from freepbx_bx24.sandbox.portal.directory import users
@@ -461,6 +462,39 @@ def test_lines_are_read_with_their_names_and_none_at_all_is_a_good_answer(client
     directory.load(client)
     assert directory.load_lines(client) == 1
     assert Directory.from_json(directory.to_json()).lines == directory.lines == {"+74957770101": "Sales"}
+
+
+def test_lines_are_made_in_batches_and_one_that_is_refused_keeps_no_other_back(client, portal):
+    directory = Directory()
+    assert directory.add_lines(client, []) == {}
+    client.call("telephony.externalLine.add", {"NUMBER": "77000", "NAME": "Theirs"}, total_seconds=5)
+    wanted = [NewLine(str(77000 + at), "a & b=c %41 $result[l0]" if at else "", create=at % 2 == 0) for at in range(60)]
+    directory.load_lines(client)
+    refused = directory.add_lines(client, [*wanted, NewLine("7" * 51)])
+    assert list(refused) == ["7" * 51]
+    assert isinstance(refused["7" * 51], DatabaseRefused)
+    lines = {line["NUMBER"]: (line["NAME"], line["CRM_AUTO_CREATE"]) for line in portal.ledger()["lines"]}
+    assert lines["77000"] == ("Theirs", "Y")
+    # What the portal would take for a reference to another command's result has a space in it.
+    assert lines["77001"] == ("a & b=c %41 $ result[l0]", "N")
+    assert lines["77002"] == ("a & b=c %41 $ result[l0]", "Y")
+    assert len(lines) == 60 == len(directory.lines)
+    assert directory.lines["77000"] == "Theirs"
+    assert [row["method"].lower() for row in portal.ledger()["requests"]].count("batch") == 2
+
+
+def test_a_line_without_a_name_has_none_on_the_portal(client, portal):
+    Directory().add_lines(client, [NewLine("77000", create=False)])
+    (line,) = portal.ledger()["lines"]
+    assert (line["NAME"], line["CRM_AUTO_CREATE"]) == (None, "N")
+
+
+def test_a_request_for_lines_that_fails_as_a_whole_is_raised_and_nothing_is_taken_for_made(client, portal):
+    portal.scripted_replies.add("batch", Reply(502, b"<html>"))
+    directory = Directory()
+    with pytest.raises(PortalBroken):
+        directory.add_lines(client, [NewLine("77000")])
+    assert directory.lines == {}
 
 
 @pytest.mark.parametrize(

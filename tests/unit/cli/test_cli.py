@@ -234,9 +234,11 @@ def test_people_without_an_extension_are_no_fault(machine: Machine, portal: Port
 
 
 def test_lines_that_the_portal_does_not_have_yet_are_named_and_no_fault(machine: Machine, portal: Portal) -> None:
-    (missing,) = machine.findings()["lines"]
-    assert missing["right"]
-    assert missing["text"].endswith("with its first call: +74957770000, +74957770101")
+    listed, default = machine.findings()["lines"]
+    assert listed["right"] and default["right"]
+    assert listed["text"].startswith("not in the portal yet; the service adds each once")
+    assert listed["text"].endswith(": +74957770101")
+    assert default["text"] == "not in the portal yet; the portal makes it with its first call: +74957770000"
     for number in ("+74957770000", "+74957770101"):
         body = json.dumps({"NUMBER": number}).encode()
         address = portal.webhook_url + "telephony.externalLine.add"

@@ -7,7 +7,9 @@ import os
 import signal
 import threading
 import time
+import urllib.request
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -21,6 +23,7 @@ from tests.support.running_service import RunningService, wait_until
 
 USERS = "user.get"
 LINES = "telephony.externalline.get"
+ADD_LINE = "telephony.externalline.add"
 ANSWERED = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "35"}
 
 
@@ -36,6 +39,15 @@ def kept(service: RunningService) -> dict[str, object]:
 
 def readings(portal: Portal, method: str = USERS) -> int:
     return sum(row["method"].lower() == method for row in portal.ledger()["requests"])
+
+
+def ask(portal: Portal, method: str, **parameters: str) -> None:
+    """Do something on the portal as somebody else would."""
+    request = urllib.request.Request(
+        portal.webhook_url + method, json.dumps(parameters).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
 
 
 def extensions(service: RunningService) -> dict[str, str]:
@@ -161,6 +173,136 @@ def test_lines_that_can_not_be_read_keep_no_employee_back(portal: Portal, servic
     service.start()
     wait_until(lambda: "the list of lines can't be read" in service.log(), 10, service.log)
     wait_until(lambda: extensions(service).get("1101") == "101", 5, service.log)
+
+
+# -- lines of the configuration ------------------------------------------------------------------------------------
+
+
+def lines_of_the_portal(portal: Portal) -> list[tuple[str, str | None, str]]:
+    return [(line["NUMBER"], line["NAME"], line["CRM_AUTO_CREATE"]) for line in portal.ledger()["lines"]]
+
+
+def write_lines(service: RunningService, lines: str) -> None:
+    text = service.yaml.read_text()
+    service.yaml.write_text(text[: text.index("lines:")] + f"lines:\n{lines}")
+
+
+def asked_for(portal: Portal) -> list[str]:
+    """The number of each line that the portal was asked to make, in order, whatever it answered."""
+    rows = [row for row in portal.ledger()["requests"] if row["method"].lower() == "batch"]
+    commands = [command for row in rows for command in row["parameters"]["cmd"].values()]
+    queries = [command.partition("?")[2] for command in commands if command.lower().startswith(ADD_LINE)]
+    return [parse_qs(query)["NUMBER"][0] for query in queries]
+
+
+def test_lines_that_the_portal_does_not_have_are_made_once_with_their_names_and_what_becomes_of_the_others(
+    portal: Portal, service: RunningService
+) -> None:
+    ask(portal, "telephony.externalLine.add", NUMBER="770002", NAME="Mine", CRM_AUTO_CREATE="N")
+    write_lines(
+        service,
+        '  "+74957770101": {name: "Sales & \'Co\' #1"}\n  "770002": {name: Ours}\n'
+        '  "770003": {create: {in: never}}\n  "770004": {create: {in: unknown}}\n',
+    )
+    service.environment["BX24_TEST_TIME_SCALE"] = "0.001"
+    service.start()
+    wait_until(lambda: readings(portal, LINES) >= 5, 20, service.log)
+    assert lines_of_the_portal(portal) == [
+        ("770002", "Mine", "N"),  # nothing of it is changed
+        ("+74957770101", "Sales & 'Co' #1", "Y"),
+        ("770003", None, "N"),
+        ("770004", None, "Y"),
+    ]
+    assert asked_for(portal) == ["+74957770101", "770003", "770004"]
+    assert service.log().count("lines of the configuration that the portal has now: +74957770101, 770003, 770004") == 1
+    found = kept(service)["lines"]
+    assert isinstance(found, dict) and set(found) == {"770002", "+74957770101", "770003", "770004"}
+
+
+def test_a_line_that_somebody_deletes_on_the_portal_stays_deleted_until_a_reload(
+    portal: Portal, service: RunningService
+) -> None:
+    service.environment["BX24_TEST_TIME_SCALE"] = "0.001"
+    service.start()
+    wait_until(lambda: bool(lines_of_the_portal(portal)), 10, service.log)
+    ask(portal, "telephony.externalLine.delete", NUMBER="+74957770101")
+    before = readings(portal, LINES)
+    wait_until(lambda: readings(portal, LINES) >= before + 4, 20, service.log)
+    assert lines_of_the_portal(portal) == []
+    service.signal(signal.SIGHUP)
+    wait_until(lambda: lines_of_the_portal(portal) == [("+74957770101", "Sales", "Y")], 10, service.log)
+
+
+def test_a_line_that_another_has_made_meanwhile_is_made(portal: Portal, service: RunningService) -> None:
+    ask(portal, "telephony.externalLine.add", NUMBER="+74957770101", NAME="First")
+    portal.scripted_replies.add(LINES, Reply(200, {"result": []}))
+    service.environment["BX24_TEST_TIME_SCALE"] = "0.001"
+    service.start()
+    wait_until(lambda: asked_for(portal) == ["+74957770101"], 10, service.log)
+    wait_until(lambda: readings(portal, LINES) >= 2, 10, service.log)
+    assert lines_of_the_portal(portal) == [("+74957770101", "First", "Y")]
+    assert "WARNING bx24.directory" not in service.log()
+
+
+@pytest.mark.parametrize(
+    ("error", "description", "said"),
+    [
+        ("", "DB error", "DB error"),
+        ("insufficient_scope", "The request requires higher privileges", "insufficient_scope"),
+        ("WRONG_AUTH_TYPE", "Application context required", "WRONG_AUTH_TYPE"),
+        ("", "Nummer gefällt mir nicht", "Nummer gefällt mir nicht"),
+    ],
+)
+def test_a_refused_line_is_said_once_and_asked_for_again_only_after_a_reload(
+    portal: Portal, service: RunningService, error: str, description: str, said: str
+) -> None:
+    service.environment["BX24_TEST_TIME_SCALE"] = "0.001"
+    write_lines(service, "".join(f'  "77{number:04}": {{}}\n' for number in range(60)))  # more than a batch holds
+    reply = Reply(400, {"error": error, "error_description": description})
+    portal.scripted_replies.add(ADD_LINE, reply, times=60)
+    service.start()
+    wait_until(lambda: readings(portal, LINES) >= 5, 20, service.log)
+    assert asked_for(portal) == [f"77{number:04}" for number in range(60)]
+    refused = [line for line in service.log().splitlines() if "the portal does not make the lines" in line]
+    assert len(refused) == 1 and said in refused[0]
+    assert "lines 770000, 770001, " in refused[0] and "770009, ...: " in refused[0] and "770010" not in refused[0]
+    assert lines_of_the_portal(portal) == []
+    service.signal(signal.SIGHUP)
+    wait_until(lambda: len(lines_of_the_portal(portal)) == 60, 10, service.log)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(502, b"<html>Bad gateway</html>"),
+        Reply(503, {"error": "QUERY_LIMIT_EXCEEDED", "error_description": "Too many requests"}),
+        Reply(401, {"error": "ACCESS_DENIED", "error_description": "REST is available only on commercial plans"}),
+    ],
+    ids=["a gateway", "too many", "the plan"],
+)
+def test_what_keeps_the_portal_from_everything_is_said_once_and_tried_again_by_itself(
+    portal: Portal, service: RunningService, reply: Reply
+) -> None:
+    service.environment["BX24_TEST_TIME_SCALE"] = "0.01"
+    portal.scripted_replies.add("batch", reply, times=3)
+    service.start()
+    wait_until(lambda: lines_of_the_portal(portal) == [("+74957770101", "Sales", "Y")], 20, service.log)
+    wait_until(lambda: "no longer true: lines can't be made on the portal now" in service.log(), 5, service.log)
+    assert service.log().count("WARNING bx24.directory lines can't be made on the portal now") == 1
+
+
+def test_a_portal_that_hangs_over_a_line_holds_up_no_caller(portal: Portal, service: RunningService) -> None:
+    service.environment["BX24_TEST_TIME_SCALE"] = "1"
+    with portal.gate("batch") as gate:
+        service.start()
+        gate.wait_for_arrival()
+        assert service.register().variables["BX24_STATUS"] == "REGISTERED"
+    # The call has made the line by itself, nameless: that is what is there, and it is not renamed.
+    wait_until(lambda: "lines of the configuration that the portal has now" in service.log(), 10, service.log)
+    assert lines_of_the_portal(portal) == [("+74957770101", None, "Y")]
+
+
+# -- another portal, and no portal ----------------------------------------------------------------------------------
 
 
 def test_a_start_while_the_portal_is_down_knows_who_is_who_and_so_does_a_script_alone(
