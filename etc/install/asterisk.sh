@@ -36,6 +36,17 @@ asterisk_runs() {
     [[ -n $(type -P asterisk) ]] && asterisk_says "core show version" >/dev/null 2>&1
 }
 
+# As 22.10, of the Asterisk that runs, else of the program; empty where it says something else (certified, own builds).
+asterisk_version() {
+    local said
+    if [[ $asterisk_up == yes ]]; then
+        said=$(asterisk_says "core show version") || said=
+    else
+        said=$(timeout 20 asterisk -V) || said=
+    fi
+    [[ ! $said =~ ^Asterisk\ ([0-9]+\.[0-9]+) ]] || printf '%s\n' "${BASH_REMATCH[1]}"
+}
+
 # The user who owns the running process; /proc/PID itself may belong to root after Asterisk has given up its rights.
 running_user() {
     local pid

@@ -3,6 +3,15 @@
 # shellcheck disable=SC2034,SC2154
 
 manager_user=bx24
+# Events of the class `call` that are many and that nothing of ours reads; tests/install/test_manager_events.py compares
+# the list with what is read. Left out by name, one by one: an event that a later version reads comes by itself.
+unread_events=(
+    NewConnectedLine NewCallerid NewAccountCode Newexten Newstate DialState BridgeCreate HangupRequest SoftHangupRequest
+    MusicOnHoldStart MusicOnHoldStop Hold Unhold LocalBridge LocalOptimizationBegin LocalOptimizationEnd
+    DeviceStateChange ExtensionStatus PresenceStateChange PresenceStatus MessageWaiting
+)
+# The release of each branch from which on a filter can name an event (ChangeLogs: "Enhance event filtering").
+filters_by_name_since=([18]=26 [20]=11 [21]=6 [22]=1)
 
 # Before anything is changed: a user of that name who is somebody else's would be mixed with ours, line by line.
 find_manager() {
@@ -37,12 +46,31 @@ render_manager() {
     local text here
     text=$(<"$source_tree/etc/manager_bx24.conf")
     text=${text//@SECRET@/$(manager_secret)}
+    text=${text//@EVENTFILTERS@/"$(event_filters)"}
     # Where the interface listens on one other address alone, that is the one we come from.
     here=$(manager_setting bindaddr '')
     if [[ $here =~ ^[0-9]+(\.[0-9]+){3}$ && $here != 0.0.0.0 && $here != 127.* ]]; then
         text=${text/permit = ::1\/128/permit = ::1/128$'\n'permit = $here/255.255.255.255}
     fi
     printf '%s\n' "$text"
+}
+
+# In the form that this Asterisk knows. The older form is a regular expression over the whole text of an event, which
+# begins with its name: what follows holds what callers call themselves, so it must not be looked at. Newer versions
+# take that as well, and older ones ignore the newer form without a word: so the older one wherever it is not certain.
+event_filters() {
+    local IFS='|'
+    if filters_by_name "$(asterisk_version)"; then
+        printf 'eventfilter(action(exclude),name(%s)) =\n' "${unread_events[@]}"
+    else
+        printf 'eventfilter = !^Event: (%s)[[:cntrl:]]\n' "${unread_events[*]}"
+    fi
+}
+
+filters_by_name() { # VERSION, as 22.10
+    [[ $1 =~ ^([0-9]{1,3})\.([0-9]{1,3})$ ]] || return 1
+    local major=$((10#${BASH_REMATCH[1]})) minor=$((10#${BASH_REMATCH[2]}))
+    ((major > 22)) || ((minor >= ${filters_by_name_since[major]:-1000}))
 }
 
 # Made once, then kept; also where the file was edited and a newer one has to be made beside it.
