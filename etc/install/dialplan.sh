@@ -24,66 +24,55 @@ including_file() {
     fi
 }
 
-# The files that hold the admin's own dialplan on FreePBX, with all that they include.
-admin_files() {
-    files_with_includes "$etc_dir/extensions_bx24.conf" "$etc_dir/extensions_override_freepbx.conf" \
-        "$etc_dir/extensions_custom.conf"
+our_lines() { # CONTEXT, of the file as it is shipped
+    awk -v header="[$1]" '/^\[/ { inside = index($0, header) == 1; next } inside' "$source_tree/etc/extensions_bx24.conf"
 }
 
-files_with_includes() { # FILE-LEFT-OUT FILE...
-    local left_out=$1 queue=("${@:2}") seen=' ' file name found
-    while ((${#queue[@]})); do
-        file=${queue[0]}
-        queue=("${queue[@]:1}")
-        [[ -f $file && $file != "$left_out" && $seen != *" $file "* ]] || continue
-        seen+="$file "
-        printf '%s\n' "$file"
-        while read -r name; do
-            [[ $name == /* ]] || name=$etc_dir/$name
-            # shellcheck disable=SC2086  # Asterisk takes wildcards in an #include
-            for found in $name; do queue+=("$found"); done
-        done < <(sed -nE 's/^[[:space:]]*#(try)?include[[:space:]]+["<]?([^">;[:space:]]+).*/\2/p' "$file")
-    done
-}
-
-# The lines that the admin has in a context, comments left out.
-admin_lines() { # CONTEXT
-    local files=()
-    mapfile -t files < <(admin_files)
-    ((${#files[@]})) || return 0
-    awk -v header="[$1]" '
-        FNR == 1 { inside = 0 }
-        { sub(/^[ \t]+/, "") }
-        /^\[/ { inside = index($0, header) == 1; next }
-        inside && /^[a-zA-Z]/ { print }' "${files[@]}"
-}
-
-extension_names() {
-    sed -nE 's/^exten[[:space:]]*=>?[[:space:]]*([^,]+),.*/\1/p' | sort -u
+# FreePBX's empty hooks that we fill: every context of ours without bx24- in its name, but for the way in.
+our_hooks() {
+    sed -nE 's/^\[([^]]+)\].*/\1/p' "$source_tree/etc/extensions_bx24.conf" | grep -Ev '^(bx24-.*|from-pstn)$' | sort -u
 }
 
 # extensions_bx24.conf for this PBX: without FreePBX's contexts on a plain Asterisk, without what the admin has defined
-# himself (two definitions of one extension mix into garbage), and with the includes that [from-pstn] really has.
+# himself (two definitions of one extension mix into garbage), with the ways that [from-pstn] really has, and with the
+# numbers of its emergency routes.
 render_dialplan() {
-    local without='' taken='' mirror=''
+    local without='' taken='' mirror='' emergency='' name
     if [[ $shape == plain ]]; then
-        without="from-pstn bx24-pstn $predial"
+        without="from-pstn bx24-pstn $(our_hooks | tr '\n' ' ')"
     else
-        [[ -z $(admin_lines "$predial" | extension_names) ]] || without=$predial
-        taken=$(admin_lines from-pstn | extension_names | tr '\n' ' ')
-        [[ $asterisk_up == no ]] || mirror=$(loaded_includes from-pstn | tr '\n' ' ')
+        for name in $(our_hooks); do
+            ! is_theirs "$name" || without+=" $name"
+        done
+        while read -r name; do
+            taken+="$name "
+            ! is_wide "$name" || taken+="$(our_lines from-pstn | extension_names | tr '\n' ' ')"
+        done < <(admin_lines from-pstn | extension_names)
+        mirror=$(ways_on)
+        emergency=$(emergency_lines)
     fi
-    awk -v without="$without" -v taken="$taken" -v mirror="$mirror" '
+    MIRROR=$mirror EMERGENCY=$emergency awk -v without="$without" -v taken="$taken" '
         BEGIN {
             split_into(without, skipped)
             split_into(taken, theirs)
-            count = split(mirror, includes, " ")
+            mirror = ENVIRON["MIRROR"]
+            emergency = ENVIRON["EMERGENCY"]
         }
         function split_into(text, set,   parts, n, i) {
             n = split(text, parts, " ")
             for (i = 1; i <= n; i++) set[parts[i]] = 1
         }
-        /^\[/ { context = substr($0, 2, index($0, "]") - 2) }
+        function end_of_emergency() {
+            if (context == "bx24-emergency" && emergency != "") {
+                print emergency
+                emergency = ""
+            }
+        }
+        /^\[/ {
+            end_of_emergency()
+            context = substr($0, 2, index($0, "]") - 2)
+        }
+        /^$/ { end_of_emergency() }
         context in skipped { if (/^; ---/) context = ""; else next }
         context == "from-pstn" && /^exten =>/ {
             name = $0
@@ -92,40 +81,68 @@ render_dialplan() {
             dropping = name in theirs
         }
         context == "from-pstn" && dropping && !/^;/ && !/^$/ { next }
-        context == "bx24-pstn" && count && /^include =>/ {
-            for (i = 1; i <= count; i++) print "include => " includes[i]
-            count = 0
-            replaced = 1
+        context == "bx24-pstn" && mirror != "" && /^include =>/ {
+            if (!mirrored++) print mirror
             next
         }
-        context == "bx24-pstn" && replaced && /^include =>/ { next }
-        { print }' "$source_tree/etc/extensions_bx24.conf"
+        { print }
+        END { end_of_emergency() }' "$source_tree/etc/extensions_bx24.conf"
+}
+
+# How [from-pstn] goes on: its switches, then its includes in their order; those that Asterisk shows, else those that
+# the files have: the admin's come before FreePBX's own. Nothing where it is as it is shipped.
+ways_on() {
+    admin_lines from-pstn | sed -nE 's/^([el]?switch)[[:space:]]*=>?[[:space:]]*(.*)/\L\1\E => \2/Ip'
+    if [[ $asterisk_up == yes ]]; then
+        loaded_includes from-pstn | sed 's/^/include => /'
+    else
+        { admin_lines from-pstn && our_lines bx24-pstn; } |
+            sed -nE 's/^include[[:space:]]*=>?[[:space:]]*(.*)/include => \1/Ip' | awk '!seen[$0]++'
+    fi
+}
+
+emergency_mark='; The emergency routes of this PBX, as its dialplan showed them to install.sh. A route that is made or changed later'
+
+# What FreePBX's emergency routes (Set(EMERGENCYROUTE=YES) in a context outrt-N) add to the list, whatever route such a
+# number then takes. Not what is long or open-ended: where somebody has ticked a general route, its EMERGENCYROUTE says so
+# at run time, until he unticks it; here it would stay.
+emergency_lines() {
+    local numbers known number
+    known=$({ our_lines bx24-emergency && admin_lines bx24-emergency; } | extension_names)
+    if [[ $asterisk_up == yes ]]; then
+        numbers=$(emergency_numbers)
+    else
+        # Nothing to ask: what the last run has seen.
+        [[ -r $etc_dir/extensions_bx24.conf ]] || return 0
+        numbers=$(awk -v mark="$emergency_mark" '$0 == mark { inside = 1 } /^$/ { inside = 0 } inside' \
+            "$etc_dir/extensions_bx24.conf" | extension_names)
+    fi
+    [[ -n $numbers ]] || return 0
+    numbers=$(grep -vxF -f <(printf '%s\n' "$known") <<<"$numbers") || return 0
+    printf '%s\n' "$emergency_mark" \
+        "; is known by its EMERGENCYROUTE=YES without these lines; one that is taken away, when install.sh has run again."
+    while read -r number; do printf 'exten => %s,1,NoOp()\n' "$number"; done <<<"$numbers"
+}
+
+emergency_numbers() {
+    asterisk_says "dialplan show" | awk '
+        /^\[ Context \047/ {
+            split($0, part, "\047")
+            route = part[2] ~ /^outrt-/
+        }
+        route && /^  \047/ {
+            split($0, part, "\047")
+            number = part[2]
+            shape = number
+            sub(/^_/, "", shape)
+            gsub(/\[[^]]*\]/, "X", shape)
+            short = number ~ /^_?[]0-9XZNxzn*#+[-]+$/ && length(shape) <= 6
+        }
+        route && short && /Set\(_*EMERGENCYROUTE=YES\)/ { print number }' | sort -u
 }
 
 loaded_includes() { # CONTEXT
     asterisk_says "dialplan show $1" | sed -nE "s/^[[:space:]]*Include =>[[:space:]]*'([^']+)'.*/\1/p"
-}
-
-# What the admin must merge himself, because he has a definition of his own at one of our places.
-tell_merge_hints() {
-    local name lines
-    if [[ $shape == plain ]]; then
-        say "This is an Asterisk without FreePBX: add Gosub(bx24-in,...) and Gosub(bx24-out,...) to your dialplan" \
-            "as the comment in $etc_dir/extensions_bx24.conf shows."
-        return 0
-    fi
-    lines=$(admin_lines "$predial")
-    if [[ -n $(extension_names <<<"$lines") && $lines != *bx24-out* ]]; then
-        warn "you have a [$predial] of your own. It stays, and outbound calls will be seen when you add" \
-            "this as its first step:   exten => s,1,Gosub(bx24-out,s,1)"
-    fi
-    lines=$(admin_lines from-pstn)
-    if [[ $lines != *bx24-in* ]]; then
-        for name in $(extension_names <<<"$lines"); do
-            warn "you have an extension $name of your own in [from-pstn]. It stays, and calls to it will be seen when" \
-                "you add this as its first step:   exten => $name,1,Gosub(bx24-in,s,1(\${EXTEN}))"
-        done
-    fi
 }
 
 # Asterisk reads the files, and then has to show that it has read them.
@@ -146,12 +163,14 @@ verify_dialplan() {
 }
 
 dialplan_problems() {
-    local file=$etc_dir/extensions_bx24.conf
+    local hook file=$etc_dir/extensions_bx24.conf
     must_show bx24-in 'AGI(bx24_register.py'
     must_show bx24-out 'AGI(bx24_register.py'
     must_show bx24-hangup 'AGI(bx24_finish.py'
     [[ $shape == freepbx ]] || return 0
-    ! grep -q "^\[$predial\]" "$file" || must_show "$predial" 'Gosub(bx24-out'
+    for hook in $(our_hooks); do
+        ! grep -q "^\[$hook\]" "$file" || must_show "$hook" 'Gosub(bx24-'
+    done
     ! grep -q '^exten => .*Goto(bx24-pstn' "$file" || must_show from-pstn 'Goto(bx24-pstn'
     [[ $(loaded_includes from-pstn) == "$(loaded_includes bx24-pstn)" ]] ||
         printf '  [bx24-pstn] does not lead where [from-pstn] leads\n'
