@@ -8,7 +8,7 @@ import sqlite3
 import wave
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Callable, Mapping, Sequence
 
 from freepbx_bx24.sandbox.pbx import people
 
@@ -17,8 +17,12 @@ TEMPLATES = Path(__file__).resolve().parent.parent / "configs"
 FIRST_WITHOUT_MACRO = 21
 MODULE_DIRECTORIES = ("usr/lib/x86_64-linux-gnu/asterisk/modules", "usr/lib/asterisk/modules")
 MONITOR = "/var/spool/asterisk/monitor"
+SOUNDS = "usr/share/asterisk/sounds"
 VOICEMAIL = "var/spool/asterisk/voicemail"
-GREETING_SECONDS = 0.4
+# What voices say is silence here, and as long as this. Debian's own prompts are not to be heard (the module of their
+# format is not loaded), so that features which play them take no longer than a test wants to wait.
+GREETINGS = {"unavail": 0.4, "busy": 0.4}
+PROMPTS = {"ss-noservice": 3.0, "vm-goodbye": 2.0, "beep": 0.1}
 # Not a file of Asterisk's: the part of asterisk.conf that is ours.
 _OPTIONS_FILE = "asterisk-options.conf"
 
@@ -70,7 +74,9 @@ def write(root: Path, settings: Settings) -> None:
     asterisk_conf.write_text(directories + options, encoding="utf-8")
     _drop_missing_modules(root, etc / "modules.conf")
     _fill_database(root / "var/lib/asterisk/astdb.sqlite3")
-    _record_greetings(root / VOICEMAIL)
+    _record(root / SOUNDS, PROMPTS)
+    for mailbox in people.MAILBOXES:
+        _record(root / VOICEMAIL / "default" / mailbox, GREETINGS)
     owner = (root / "var/lib/asterisk").stat()
     voicemail = root / VOICEMAIL
     for path in (*etc.rglob("*"), etc, root / "var/lib/asterisk/astdb.sqlite3", voicemail, *voicemail.rglob("*")):
@@ -154,14 +160,12 @@ def _fill_database(path: Path) -> None:
     connection.close()
 
 
-def _record_greetings(voicemail: Path) -> None:
-    """Give each mailbox greetings of its own, short ones: the built-in voice would talk for seconds."""
-    for mailbox in people.MAILBOXES:
-        folder = voicemail / "default" / mailbox
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("unavail", "busy"):
-            with wave.open(str(folder / f"{name}.wav"), "wb") as sound:
-                sound.setnchannels(1)
-                sound.setsampwidth(2)
-                sound.setframerate(8000)
-                sound.writeframes(bytes(2 * int(8000 * GREETING_SECONDS)))
+def _record(folder: Path, sounds: Mapping[str, float]) -> None:
+    """Write silent sounds: their names and seconds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, seconds in sounds.items():
+        with wave.open(str(folder / f"{name}.wav"), "wb") as sound:
+            sound.setnchannels(1)
+            sound.setsampwidth(2)
+            sound.setframerate(8000)
+            sound.writeframes(bytes(2 * int(8000 * seconds)))
