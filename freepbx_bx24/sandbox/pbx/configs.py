@@ -130,6 +130,8 @@ def _phone(account: Account) -> str:
     return f"""
 [{account.name}](sandbox-phone)
 aors={account.name}
+call_group={people.track_of(account.name)}
+pickup_group={people.track_of(account.name)}
 auth={account.name}-auth
 callerid={people.caller_id(account.name)}
 [{account.name}]

@@ -19,7 +19,13 @@ DESKS = tuple(f"1{track}9" for track in TRACKS)
 # FreePBX's own switch for each extension, on for new ones (Advanced Settings, "Enable Call Waiting").
 CALL_WAITING = "ENABLED"
 
+
 Row = tuple[str, str]
+
+
+def track_of(device: str) -> int:
+    """The track of a device (8: extension 180's). Whoever is on the same one may pick up its calls with *8."""
+    return int(device[-2])
 
 
 def caller_id(device: str) -> str:
