@@ -16,6 +16,7 @@ from typing import Any, Iterator, Mapping
 
 from freepbx_bx24.reasons import reason_text
 from freepbx_bx24.sandbox.pbx.calls import Call
+from freepbx_bx24.sandbox.pbx.people import MAILBOXES
 from freepbx_bx24.sandbox.pbx.record import CallRecord
 from tests.support.running_service import wait_until
 
@@ -31,7 +32,8 @@ FAULTS = [(0.10, "503"), (0.05, "500"), (0.05, "reset"), (0.05, "timeout_after_c
 FAULT_SECONDS = 4.0
 TOKEN_SECONDS = 20.0
 DRAIN_SECONDS = 80.0
-EXTENSIONS = [str(number) for number in range(101, 181)]
+# Who has a mailbox is never busy: it answers.
+EXTENSIONS = [str(number) for number in range(101, 181) if str(number) not in MAILBOXES]
 LINES = {"74957770101": ("+74957770101", "101"), "74957770102": ("+74957770102", "102")}  # DID -> line, its person
 OTHER_LINE = ("+74957770000", "101")
 UNSEEN = reason_text("UNSEEN", "en")

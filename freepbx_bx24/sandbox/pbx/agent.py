@@ -13,7 +13,7 @@ import queue
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, Protocol
 
 from freepbx_bx24.sandbox.pbx import sip, sound
 
@@ -24,6 +24,16 @@ log = logging.getLogger(__name__)
 # RFC 3261, 17: resend after T1, then doubling up to T2, for 64 T1.
 T1, T2, GIVE_UP = 0.5, 4.0, 32.0
 HostPort = tuple[str, int]
+
+
+class Conversation(Protocol):
+    """What has a Call-ID of its own: a call or a registration. Both are called in the agent's thread."""
+
+    def request(self, message: sip.Message) -> None:
+        """Handle a request."""
+
+    def response(self, message: sip.Message) -> None:
+        """Handle a response to a request of ours."""
 
 
 class Timer:
@@ -75,7 +85,7 @@ class Agent:
         self._socket.bind((host, 0))
         self.port: int = self._socket.getsockname()[1]
         self.tones = sound.Tones(host)
-        self.calls: dict[str, Call] = {}
+        self.calls: dict[str, Conversation] = {}
         self._answers: dict[tuple[str, str], tuple[float, bytes]] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
@@ -178,8 +188,8 @@ class Agent:
             return
         if call is None and message.method == "INVITE":
             self._forget_answers()
-            call = self._invited(message, sender)
-            self.calls[call.record.call_id] = call
+            offered = self._invited(message, sender)
+            self.calls[offered.record.call_id] = call = offered
         if call is not None:
             call.request(message)
         elif message.method != "ACK":

@@ -5,13 +5,15 @@ Everything except the methods marked "from any thread" runs in the agent's threa
 
 from __future__ import annotations
 
+import functools
 import logging
+import secrets
 import threading
 import urllib.parse
 from typing import Callable, Sequence
 
 from freepbx_bx24.errors import SandboxError
-from freepbx_bx24.sandbox.pbx import sip
+from freepbx_bx24.sandbox.pbx import sip, sound
 from freepbx_bx24.sandbox.pbx.agent import Agent, HostPort, Resending, Timer
 from freepbx_bx24.sandbox.pbx.record import CallRecord
 
@@ -30,6 +32,7 @@ class Call:
         self.local_tag, self.remote_tag, self.remote_target = sip.token(), "", ""
         self.sequence = 0
         self.up = False
+        self._media: HostPort | None = None  # where the other side wants its sound
         self._sending: dict[str, Resending] = {}
         self._timers: list[Timer] = []
         self._answered, self._ended = threading.Event(), threading.Event()
@@ -59,6 +62,16 @@ class Call:
     def transfer_to(self, consultation: Call) -> None:
         """Attended transfer: connect the other side with the other side of `consultation`, a call of the same phone."""
         self.agent.post(lambda: self._refer(f"<{consultation.replaced_uri()}>"))
+
+    def press(self, keys: str) -> None:
+        """Press keys (0-9, *, #), each for a tenth of a second, with as long a pause between them.
+
+        Raise ValueError for others. They go as RTP telephone events (RFC 4733), as trunks and telephones send them;
+        nothing is sent when the call is not up.
+        """
+        if not keys or not set(keys) <= set(sound.KEYS):
+            raise ValueError(f"not keys of a telephone: {keys!r}")
+        self.agent.post(lambda: self._press(keys))
 
     # ---- in the agent's thread
 
@@ -123,17 +136,28 @@ class Call:
     def _sdp(self) -> str:
         return sip.session(self.agent.host, self.agent.tones.port)
 
-    def _connected(self, body: str, talk: float | None, sound: bool) -> None:
+    def _connected(self, body: str, talk: float | None, with_sound: bool) -> None:
         """The call is up: write it down, start the tone, plan the hangup."""
         self.up = True
         self.record.final_status = 200
         self.record.note("200")
         self._answered.set()
-        media = sip.media_address(body)
-        if sound and media:
-            self.agent.tones.start(self.record.call_id, media)
+        self._media = sip.media_address(body)
+        if with_sound and self._media:
+            self.agent.tones.start(self.record.call_id, self._media)
         if talk is not None:
             self._later(talk, self._hang_up)
+
+    def _press(self, keys: str) -> None:
+        if not self.up or self._media is None:
+            return
+        target, identity = self._media, secrets.randbits(32)
+        for place, key in enumerate(keys):
+            start = place * 2 * sound.KEY_FRAMES
+            packets = sound.key_packets(key, start * sound.FRAME_SAMPLES, start, identity)
+            for step, packet in enumerate(packets):
+                send = functools.partial(self.agent.tones.send, packet, target)
+                self._later((start + step) * sound.FRAME_SECONDS, send)
 
     def _finish(self, by: str, how: str, status: int = 0) -> None:
         """Write down how the call ended; the first end counts."""

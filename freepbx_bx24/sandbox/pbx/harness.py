@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Iterator, Sequence, TypeVar
 
 from freepbx_bx24.errors import SandboxError
-from freepbx_bx24.sandbox.pbx import configs, roots
+from freepbx_bx24.sandbox.pbx import configs, people, roots
 from freepbx_bx24.sandbox.pbx.asterisk import Asterisk
 from freepbx_bx24.sandbox.pbx.namespace import Root
 from freepbx_bx24.sandbox.pbx.phones import Phone, Phones, Trunk
@@ -22,9 +22,10 @@ from freepbx_bx24.sandbox.pbx.record import CallRecord
 Part = TypeVar("Part")
 # Short, because a Unix socket's whole path has 108 bytes (unix(7)) and some lie deep inside the root.
 WORK = Path("/var/lib/bx24-sandbox")
-EXTENSIONS = tuple(str(number) for number in range(101, 181))
 # Each trunk has an address of its own: Asterisk tells trunks apart by address alone (res_pjsip, type=identify).
 TRUNKS = {"city": "127.0.0.2", "reserve": "127.0.0.3"}
+# Whom no identify section names: Asterisk takes him for its endpoint `anonymous`.
+GUEST = "127.0.0.4"
 # Below the ports that the kernel gives out by itself.
 RTP_FIRST, RTP_LAST, RTP_BLOCK = 16000, 32000, 1000
 
@@ -57,6 +58,7 @@ class SandboxPbx:
         self._asterisk: Asterisk | None = None
         self._phones: Phones | None = None
         self._trunks: dict[str, Trunk] = {}
+        self._guest: Trunk | None = None
 
     @property
     def root(self) -> Root:
@@ -83,14 +85,23 @@ class SandboxPbx:
         """The provider of the second trunk, `reserve`: taken when the first refuses."""
         return self._trunks["reserve"]
 
-    def phone(self, extension: int | str) -> Phone:
-        """The phone of an extension, 101 to 180."""
-        return self.phones[extension]
+    @property
+    def guest(self) -> Trunk:
+        """Somebody whom the PBX does not know and who calls it all the same: PJSIP/anonymous-..."""
+        return _there(self._guest)
+
+    def phone(self, device: int | str) -> Phone:
+        """The phone of an extension, 101 to 180.
+
+        Or a second one, which rings from its first `behaviour` or its `switch_on()` on: 991k8 is a device of its own of
+        extension 1k8 (k = 0 to 7), 1kn-2 another contact of device 1kn.
+        """
+        return self.phones[device]
 
     @property
     def records(self) -> Sequence[CallRecord]:
         """What every endpoint has seen so far."""
-        return [*(record for trunk in self._trunks.values() for record in trunk.records), *self.phones.records]
+        return [*(record for outside in self._outside for record in outside.records), *self.phones.records]
 
     def start(self) -> None:
         """Make the root, start Asterisk, trunks and phones. Raise SandboxError; nothing stays behind then."""
@@ -102,9 +113,9 @@ class SandboxPbx:
 
     def stop(self) -> None:
         """End everything and delete the working root (unless `keep`). May be called twice."""
-        for agent in [trunk.agent for trunk in self._trunks.values()] + ([self._phones.agent] if self._phones else []):
+        for agent in [one.agent for one in self._outside] + ([self._phones.agent] if self._phones else []):
             agent.stop()
-        self._trunks, self._phones = {}, None
+        self._trunks, self._guest, self._phones = {}, None, None
         if self._asterisk is not None:
             self._asterisk.stop()
         if self._root is not None:
@@ -122,7 +133,7 @@ class SandboxPbx:
         :raises SandboxError: that is not so after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
-        for endpoint in (*self._trunks.values(), *self.phones):
+        for endpoint in (*self._outside, *self.phones.all):
             for call in list(endpoint.calls):
                 call.wait(max(0.0, deadline - time.monotonic()))
         while self.asterisk.running and self.asterisk.channels():
@@ -150,9 +161,10 @@ class SandboxPbx:
         roots.working_copy(self.suite, self._root.path, self._cache)
         self._root.enter()
         self.sip_port, self.ami_port = _free_port(socket.SOCK_DGRAM), _free_port(socket.SOCK_STREAM)
-        self._phones = Phones(EXTENSIONS, self._pbx_address)
+        self._phones = Phones(people.EXTENSIONS, people.TWINS, self._pbx_address)
         self._trunks = {name: Trunk(name, host, self._pbx_address) for name, host in TRUNKS.items()}
-        for agent in [self._phones.agent, *(trunk.agent for trunk in self._trunks.values())]:
+        self._guest = Trunk("guest", GUEST, self._pbx_address)
+        for agent in [self._phones.agent, *(one.agent for one in self._outside)]:
             agent.start()
         first = random.randrange(RTP_FIRST, RTP_LAST, RTP_BLOCK)
         settings = configs.Settings(
@@ -166,6 +178,10 @@ class SandboxPbx:
         )
         self._asterisk = Asterisk(self._root, settings)
         self._asterisk.start()
+
+    @property
+    def _outside(self) -> Sequence[Trunk]:
+        return [*self._trunks.values(), *([self._guest] if self._guest else [])]
 
     def _pbx_address(self) -> tuple[str, int]:
         return "127.0.0.1", self.sip_port

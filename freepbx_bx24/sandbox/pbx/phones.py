@@ -14,11 +14,13 @@ from freepbx_bx24.sandbox.pbx.configs import Account
 from freepbx_bx24.sandbox.pbx.placed import PlacedCall
 from freepbx_bx24.sandbox.pbx.received import ReceivedCall
 from freepbx_bx24.sandbox.pbx.record import Behaviour, CallRecord, answer
+from freepbx_bx24.sandbox.pbx.registered import Registration
 
 # Numbers of one subscriber differ in front (8, 7, +7), never in the last digits.
 SIGNIFICANT_DIGITS = 10
 # What a trunk registers as its contact when the admin gives none (res_pjsip_outbound_registration, contact_user).
 WITHOUT_DID = "s"
+SECOND_CONTACT = "-2"
 
 
 class Endpoint:
@@ -55,25 +57,29 @@ class Endpoint:
 class Phone(Endpoint):
     """One extension's phone. All phones share one agent, as accounts of one SIP client do.
 
+    :param account: the device that it is, by whose name and password it speaks.
+    :param name: its own name, which is the user part of its contact; that of a device's second phone differs.
     :param behaviour: how it takes calls; may be changed at any time, for the calls that come after.
     """
 
-    def __init__(self, account: Account, agent: Agent, pbx: Callable[[], HostPort]) -> None:
-        super().__init__(account.name)
+    behaviour: Behaviour = answer()
+
+    def __init__(self, account: Account, name: str, agent: Agent, pbx: Callable[[], HostPort]) -> None:
+        super().__init__(name)
         self._account, self._agent, self._pbx = account, agent, pbx
-        self.behaviour: Behaviour = answer()
 
     def call(
         self, number: str, give_up_after: float | None = None, talk: float | None = None, sound: bool = False
     ) -> PlacedCall:
         """Dial `number`. Give up after so many seconds, hang up after `talk` seconds of talk (None: never)."""
+        device = self._account.name
         placed = PlacedCall(
             self._agent,
             self.name,
             self._pbx(),
-            self.name,
+            device,
             number,
-            f"Extension {self.name}",
+            f"Extension {device}",
             give_up_after,
             talk,
             sound,
@@ -84,27 +90,82 @@ class Phone(Endpoint):
         return placed
 
 
+class SecondPhone(Phone):
+    """A phone that is not always there: it rings while it is registered, which is from `switch_on()` on, or from the
+    first `behaviour` that it is given."""
+
+    _behaviour: Behaviour = answer()
+    _registration: Registration | None = None
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """How it takes calls; to set it switches the phone on."""
+        return self._behaviour
+
+    @behaviour.setter
+    def behaviour(self, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
+        self.switch_on()
+
+    def switch_on(self) -> None:
+        """Register at the PBX. Raise SandboxError when it refuses; nothing happens when it is on."""
+        if self._registration is None:
+            one = Registration(self._agent, self._account.name, self._account.password, self.name, self._pbx())
+            one.begin()
+            self._registration = one
+
+    def switch_off(self) -> None:
+        """Take the registration back; nothing happens when it is off."""
+        if self._registration is not None:
+            self._registration.end()
+            self._registration = None
+        self._behaviour = answer()
+
+
 class Phones:
-    """All extensions' phones behind one socket, found by the user part of the request."""
+    """All phones behind one socket, found by the user part of the request.
 
-    def __init__(self, extensions: Sequence[str], pbx: Callable[[], HostPort]) -> None:
+    `phones["991k8"]` is the second device of extension 1k8, `phones["1kn-2"]` a second telephone of the same device;
+    both are off at first. Iteration gives the phones that are always there.
+
+    :param extensions: names of the devices that are always there.
+    :param twins: names of the devices that are not.
+    """
+
+    def __init__(self, extensions: Sequence[str], twins: Sequence[str], pbx: Callable[[], HostPort]) -> None:
         self.agent = Agent("phones", "127.0.0.1", self._invited)
-        self.accounts = [Account(name, self.agent.address, f"secret-{sip.token()}") for name in extensions]
-        self._phones = {account.name: Phone(account, self.agent, pbx) for account in self.accounts}
+        self.accounts = [
+            *(Account(name, self.agent.address, f"secret-{sip.token()}") for name in extensions),
+            *(Account(name, "", f"secret-{sip.token()}") for name in twins),
+        ]
+        self._phones: dict[str, Phone] = {}
+        self.seconds: dict[str, SecondPhone] = {}
+        for account in self.accounts:
+            if account.address:
+                self._phones[account.name] = Phone(account, account.name, self.agent, pbx)
+                name = f"{account.name}{SECOND_CONTACT}"
+                self.seconds[name] = SecondPhone(account, name, self.agent, pbx)
+            else:
+                self.seconds[account.name] = SecondPhone(account, account.name, self.agent, pbx)
 
-    def __getitem__(self, extension: int | str) -> Phone:
-        return self._phones[str(extension)]
+    def __getitem__(self, name: int | str) -> Phone:
+        return self._phones.get(str(name)) or self.seconds[str(name)]
 
     def __iter__(self) -> Iterator[Phone]:
         return iter(self._phones.values())
 
     @property
+    def all(self) -> Sequence[Phone]:
+        """The phones that are always there and those that are not."""
+        return [*self._phones.values(), *self.seconds.values()]
+
+    @property
     def records(self) -> Sequence[CallRecord]:
         """Every call of every phone."""
-        return [record for phone in self._phones.values() for record in phone.records]
+        return [record for phone in self.all for record in phone.records]
 
     def _invited(self, invite: sip.Message, sender: HostPort) -> Call:
-        phone = self._phones[sip.user_of(invite.uri)]
+        phone = self[sip.user_of(invite.uri)]
         call = ReceivedCall(self.agent, phone.name, invite, sender, phone.behaviour)
         phone.add(call)
         return call

@@ -31,6 +31,10 @@ class ReceivedCall(Call):
         self._behaviour, self._first = behaviour, invite
         self._final: Resending | None = None
 
+    def answer(self) -> None:
+        """Answer now, where its behaviour has not decided yet; from any thread."""
+        self.agent.post(lambda: self._decide(200))
+
     def _invite(self, message: sip.Message) -> None:
         if self.record.at("200"):
             super()._invite(message)

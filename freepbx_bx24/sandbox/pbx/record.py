@@ -52,6 +52,11 @@ def unavailable(after: float = 0.0) -> Behaviour:
     return Behaviour(503, after, rings=False)
 
 
+def away() -> Behaviour:
+    """480 Temporarily Unavailable at once: a telephone that nobody has switched on, behind a proxy that says so."""
+    return Behaviour(480, rings=False)
+
+
 def dead() -> Behaviour:
     """Nothing comes back at all."""
     return Behaviour(None, silent=True, rings=False)

@@ -57,7 +57,8 @@ SUITES: Mapping[str, Suite] = {
             "bullseye",
             16,
             "3.9",
-            ("asterisk", "ca-certificates", "python3"),
+            # Its voicemail is a package of its own; in later releases it is one of the modules.
+            ("asterisk", "asterisk-voicemail", "ca-certificates", "python3"),
             "bullseye",
         ),
     )

@@ -20,6 +20,7 @@ REASONS = {
     200: "OK",
     202: "Accepted",
     404: "Not Found",
+    480: "Temporarily Unavailable",
     481: "Call/Transaction Does Not Exist",
     486: "Busy Here",
     487: "Request Terminated",

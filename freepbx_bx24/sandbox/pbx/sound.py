@@ -1,7 +1,9 @@
-"""A tone sent as RTP for every call that wants one, from one socket and one thread, so that recordings have sound."""
+"""What calls send as RTP, from one socket: a tone for every call that wants one, from one thread, so that recordings
+have sound; and pressed keys (RFC 4733)."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import socket
 import struct
@@ -12,6 +14,12 @@ FRAME_SECONDS = 0.02
 FRAME_SAMPLES = 160
 TONE_HERTZ = 400  # eight whole waves a frame, so that frames join without a click
 AMPLITUDE = 8000
+# The payload type that sip.session() offers for telephone events, and how their codes are counted (RFC 4733, 3.2).
+EVENT_PAYLOAD = 101
+KEYS = "0123456789*#ABCD"
+KEY_FRAMES = 6
+# The last packet comes three times, since one may get lost (RFC 4733, 2.5.1.4).
+KEY_ENDS = 3
 
 
 def _ulaw(sample: int) -> int:
@@ -23,6 +31,22 @@ def _ulaw(sample: int) -> int:
 
 
 TONE = bytes(_ulaw(int(AMPLITUDE * math.sin(2 * math.pi * TONE_HERTZ * at / 8000))) for at in range(FRAME_SAMPLES))
+
+
+def key_packets(key: str, stamp: int, sequence: int, identity: int) -> list[bytes]:
+    """One pressed key as the RTP packets that say so, in order, to be sent 20 ms apart.
+
+    :param key: one of 0-9, *, #, A-D. Raise ValueError for another.
+    :param stamp, sequence, identity: RTP timestamp and first sequence number, and the SSRC.
+    """
+    event, packets = KEYS.index(key), []
+    for step in range(KEY_FRAMES + KEY_ENDS):
+        duration = min(step + 1, KEY_FRAMES) * FRAME_SAMPLES
+        end = 0x80 if step >= KEY_FRAMES else 0
+        kind = EVENT_PAYLOAD | (0x80 if step == 0 else 0)
+        head = struct.pack("!BBHII", 0x80, kind, (sequence + step) & 0xFFFF, stamp & 0xFFFFFFFF, identity)
+        packets.append(head + struct.pack("!BBH", event, end | 10, duration))
+    return packets
 
 
 class Tones:
@@ -51,6 +75,11 @@ class Tones:
     def stop(self, call_id: str) -> None:
         """End a call's tone; nothing happens when it has none."""
         self._targets.pop(call_id, None)
+
+    def send(self, packet: bytes, target: tuple[str, int]) -> None:
+        """Send one packet beside the tone."""
+        with contextlib.suppress(OSError):  # the PBX has closed that port: the call is over
+            self._socket.sendto(packet, target)
 
     def close(self) -> None:
         """End all tones."""

@@ -20,9 +20,12 @@ def running_pbx(request: pytest.FixtureRequest) -> Iterator[SandboxPbx]:
 @pytest.fixture
 def pbx(running_pbx: SandboxPbx) -> Iterator[SandboxPbx]:
     """The PBX with everybody at rest, as it was at the start, and nothing of earlier calls in anybody's records."""
-    for endpoint in (running_pbx.trunk, running_pbx.reserve_trunk, *running_pbx.phones):
+    for endpoint in (running_pbx.trunk, running_pbx.reserve_trunk, running_pbx.guest, *running_pbx.phones):
         endpoint.calls.clear()
         endpoint.behaviour = answer(0.3)
+    for second in running_pbx.phones.seconds.values():
+        second.calls.clear()
+        second.switch_off()
     yield running_pbx
     try:
         running_pbx.settle(10)

@@ -62,9 +62,10 @@ def test_a_did_leads_to_its_extension(pbx: SandboxPbx, did: str, extension: int)
     assert pbx.phone(extension).received().wait(12).final_status == 200
 
 
-def test_a_did_that_nobody_has_is_refused_as_congestion(pbx: SandboxPbx) -> None:
-    record = pbx.trunk.call(did="74957779999", number=CLIENT).wait(12)
-    assert (record.final_status, record.ended_how) == (503, "REFUSED")
+def test_a_did_that_nobody_has_is_answered_by_a_voice_and_rings_nobody(pbx: SandboxPbx) -> None:
+    record = pbx.trunk.call(did="74957779999", number=CLIENT, talk=2.5).wait(12)
+    assert (record.final_status, record.ended_by) == (200, "us")
+    assert not pbx.phones.records
 
 
 def test_a_busy_phone_is_busy_to_the_caller(pbx: SandboxPbx) -> None:
@@ -81,10 +82,10 @@ def test_a_phone_that_declines_ends_the_call(pbx: SandboxPbx) -> None:
 
 
 def test_a_call_that_nobody_answers_is_given_back_after_the_ring_time(pbx: SandboxPbx) -> None:
-    pbx.asterisk.rx("dialplan set global RINGTIME 1")
+    pbx.asterisk.rx("database put AMPUSER 101/ringtimer 1")
     pbx.phone(101).behaviour = ring()
     caller = pbx.trunk.call(did="74957770101", number=CLIENT).wait(12)
-    pbx.asterisk.rx("dialplan set global RINGTIME 60")
+    pbx.asterisk.rx("database del AMPUSER 101/ringtimer")
     phone = pbx.phone(101).received().wait(12)
     assert (caller.final_status, caller.ended_how) == (503, "REFUSED")
     assert (phone.ended_by, phone.ended_how) == ("them", "CANCEL")
