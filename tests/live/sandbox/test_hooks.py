@@ -149,6 +149,13 @@ def test_the_hook_before_one_telephone_runs_for_each_member_of_a_queue(pbx: Sand
     assert dialled[0].endswith(f",,Hhtr{after_answer(pbx)}I{SIP_HEADERS}")
 
 
+def test_a_queues_members_may_not_transfer_whoever_has_called_it(pbx: SandboxPbx) -> None:
+    with admins_dialplan(pbx, reporting()) as log:
+        pbx.phone(104).call("704", talk=0.8).wait(12)
+        dialled = log.dials("Local/142@from-queue-")
+    assert dialled[0].endswith(f",,Hhtr{after_answer(pbx)}I{SIP_HEADERS}")
+
+
 def test_follow_me_runs_the_hook_of_the_group_outside_and_for_the_others_and_that_of_one_for_the_person(
     pbx: SandboxPbx,
 ) -> None:
