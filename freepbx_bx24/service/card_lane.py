@@ -130,7 +130,7 @@ class CardLane(threading.Thread):
             due = waiting.over + self._scaled(OVER_SECONDS)
         else:
             waiting.over = 0.0
-            due = waiting.since if faces.talking else waiting.since + GATHER_SECONDS * self.runtime.scale
+            due = waiting.since if faces.talking else waiting.since + self._scaled(GATHER_SECONDS)
         return due
 
     def _faces(self, uniqueid: str) -> Faces | None:
@@ -222,7 +222,7 @@ class CardLane(threading.Thread):
     def _end_of_wait(self, waiting: _Waiting) -> float:
         if waiting.over:
             return waiting.over + self._scaled(OVER_SECONDS)
-        return waiting.since + GATHER_SECONDS * self.runtime.scale
+        return waiting.since + self._scaled(GATHER_SECONDS)
 
     def _scaled(self, seconds: float) -> float:
         return seconds * max(self.runtime.scale, SHORTEST_SCALE)

@@ -100,8 +100,8 @@ class Asterisk:
         self.shows("BridgeEnter", *telephone(device), *BRIDGE)
         self.shows("BridgeEnter", *CALL, *BRIDGE)
 
-    def hangs_up(self) -> None:
+    def hangs_up(self, device: str = "103") -> None:
         self.shows("BridgeLeave", *CALL, "BridgeUniqueid: B1")
-        self.shows("BridgeLeave", *PHONE, "BridgeUniqueid: B1")
-        self.shows("Hangup", *PHONE, "Cause: 16")
+        self.shows("BridgeLeave", *telephone(device), "BridgeUniqueid: B1")
+        self.shows("Hangup", *telephone(device), "Cause: 16")
         self.shows("Hangup", *CALL, "Cause: 16")
