@@ -57,17 +57,20 @@ class CardLane(threading.Thread):
         self.runtime = runtime
         self.wake = threading.Event()
         self._lock = threading.Lock()
-        self._news: set[str] = set()
+        self._news: dict[str, bool] = {}  # calls, and whether they are to be looked at at once
         self._waiting: dict[str, _Waiting] = {}
         self._failures = 0
         self._away_until = 0.0
         self._ticked = self._looked = 0.0
         self._earlier: int | None = None  # items up to this id were owed when this process began
 
-    def look_at(self, uniqueid: str) -> None:
-        """Something of a call has changed; from any thread, and at no cost."""
+    def look_at(self, uniqueid: str, at_once: bool = False) -> None:
+        """Something of a call has changed; from any thread, and at no cost.
+
+        :param at_once: nothing is to be gathered: the next telephone that rings begins that anew.
+        """
         with self._lock:
-            self._news.add(uniqueid)
+            self._news[uniqueid] = at_once and self._news.get(uniqueid, True)
         self.wake.set()
 
     def run(self) -> None:
@@ -95,9 +98,9 @@ class CardLane(threading.Thread):
             self._ticked = now
             self.runtime.presence.tick()
         with self._lock:
-            news, self._news = self._news, set()
-        for uniqueid in news:
-            self._waiting.setdefault(uniqueid, _Waiting(now))
+            news, self._news = self._news, {}
+        for uniqueid, at_once in news.items():
+            self._waiting.setdefault(uniqueid, _Waiting(now - self._scaled(GATHER_SECONDS) * at_once))
             self.runtime.presence.learn_users(uniqueid)  # whoever is logged in there when it rings
         ready = self._ready(now)
         if self._away(now):

@@ -100,7 +100,7 @@ def _attempt(runtime: Runtime, registration: Registration, patience: float) -> R
     # The delivery is not woken: it would work beside the variables that the caller waits for, and owes nothing yet.
     written = runtime.write(lambda journal: journal.registered(uniqueid, registered, origin))
     written.add_done_callback(lambda future: _keep_unwritten(runtime, Entry(registration, registered), future))
-    written.add_done_callback(lambda _: runtime.cards.look_at(uniqueid))
+    written.add_done_callback(lambda _: runtime.cards.look_at(uniqueid, at_once=True))
     runtime.portal_down = False
     return registered
 

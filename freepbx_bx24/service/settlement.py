@@ -208,7 +208,7 @@ def _registered(runtime: Runtime, errand: Errand, answer: Result) -> Step:
 
     def keep(journal: Journal) -> None:
         journal.registered(uniqueid, registered, origin)
-        runtime.cards.look_at(uniqueid)  # its look waits behind this step
+        runtime.cards.look_at(uniqueid, at_once=True)  # its look waits behind this step
 
     return keep
 

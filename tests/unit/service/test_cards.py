@@ -398,6 +398,20 @@ def test_cards_that_were_shown_by_a_service_that_was_killed_are_hidden(
     stays(portal, 1103)
 
 
+def test_cards_of_telephones_that_stopped_to_ring_while_no_service_ran_are_hidden_though_the_call_goes_on(
+    portal: Portal, service: RunningService, asterisk: Asterisk
+) -> None:
+    watched(service, asterisk)
+    came(service, asterisk)
+    asterisk.rings("103", "104")
+    shown(portal, service, 1103, 1104)
+    service.stop(9)
+    asterisk.channels = [CALL]  # it waits in a menu now
+    service.start()
+    shown(portal, service, seconds=15)
+    assert service.calls()[0]["state"] == "open"
+
+
 def test_a_card_that_may_have_been_shown_is_hidden_and_none_is_sent_twice(
     portal: Portal, service: RunningService, asterisk: Asterisk
 ) -> None:
