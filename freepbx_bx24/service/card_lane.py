@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import math
 import random
 import threading
 import time
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("bx24.cards")
 
 GATHER_SECONDS = 0.3  # telephones that begin to ring within so long share one request
+TOGETHER_SECONDS = 0.15  # calls whose time comes within so long go with one whose time has come
 OVER_SECONDS = 2.0  # after a call's end: its finish hides the cards, and mostly has by then
 WAIT_SECONDS = 1.0  # for the portal's limits: a card that comes later than that is of little use
 REQUEST_SECONDS = 5.0  # a finish waits behind the cards of its call
@@ -115,16 +118,16 @@ class CardLane(threading.Thread):
 
     def _ready(self, now: float) -> dict[str, Faces | None]:
         """Who rings and talks in the calls whose time has come."""
-        ready: dict[str, Faces | None] = {}
+        moments: dict[str, tuple[float, Faces | None]] = {}
         for uniqueid, waiting in self._waiting.items():
-            if len(ready) >= MOST_CALLS:
-                break
-            if now < waiting.not_before:
-                continue
-            faces = self._faces(uniqueid)
-            if self._due(waiting, faces, now) <= now:
-                ready[uniqueid] = faces
-        return ready
+            if now >= waiting.not_before:
+                faces = self._faces(uniqueid)
+                moments[uniqueid] = self._due(waiting, faces, now), faces
+        if min((due for due, _ in moments.values()), default=math.inf) > now:
+            return {}
+        together = now + self._scaled(TOGETHER_SECONDS)
+        ready = {uniqueid: faces for uniqueid, (due, faces) in moments.items() if due <= together}
+        return dict(itertools.islice(ready.items(), MOST_CALLS))
 
     def _due(self, waiting: _Waiting, faces: Faces | None, now: float) -> float:
         """When a call is to be looked at: at once where somebody talks."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from freepbx_bx24.bitrix24.budget import PLANS, Budget, Urgency
+from freepbx_bx24.bitrix24.portal import BUDGET_FILE
 from freepbx_bx24.call import Outcome
+from freepbx_bx24.errors import PortalWaits
 from freepbx_bx24.journal.reading import read_only
 from freepbx_bx24.journal.store import Journal
 from freepbx_bx24.sandbox.portal import Portal
@@ -428,6 +431,64 @@ def test_a_card_that_may_have_been_shown_is_hidden_and_none_is_sent_twice(
     asterisk.answers("104", "103")
     shown(portal, service, 1104, seconds=15)
     assert [name for name, _ in requests(portal)].count("show") == 1
+
+
+def fill_the_bucket(service: RunningService) -> None:
+    """Take all the room that the portal's limits leave, as another process of this machine would."""
+    budget = Budget(service.directory / "state" / BUDGET_FILE, PLANS["ordinary"])
+    with suppress(PortalWaits):
+        while True:
+            budget.admit(("profile",), Urgency.REGISTER, 0.0)
+
+
+def test_where_there_is_no_room_a_card_is_dropped_rather_than_late_and_one_is_hidden_as_soon_as_there_is(
+    portal: Portal, service: RunningService, asterisk: Asterisk
+) -> None:
+    service.write_yaml(portal.webhook_url, plan="ordinary")
+    in_real_time(service)
+    watched(service, asterisk)
+    came(service, asterisk)
+    asterisk.rings("103", "104")
+    shown(portal, service, 1103, 1104)
+    fill_the_bucket(service)
+    asterisk.rings("105")
+    wait_until(lambda: "cards have to wait" in service.log(), 5, service.log)
+    asterisk.answers("104", "103", "105")
+    shown(portal, service, 1104, seconds=15)
+    assert requests(portal) == [("register", [1102]), ("show", [1103, 1104]), ("hide", [1103])]
+
+
+def test_a_finish_does_not_wait_for_a_card_that_the_portal_does_not_answer(
+    portal: Portal, service: RunningService, asterisk: Asterisk
+) -> None:
+    watched(service, asterisk)
+    came(service, asterisk)
+    with portal.gate(SHOW) as gate:
+        asterisk.rings("103")
+        gate.wait_for_arrival()
+        began = time.monotonic()
+        service.finish(UNIQUEID, variables={"DIALSTATUS": "NOANSWER"})
+        asterisk.stops("103")
+        asterisk.shows("Hangup", *CALL, "Cause: 16")
+        service.wait_for_calls(seconds=5)  # a card has a second here, five in real life
+        assert time.monotonic() - began < 3.0
+        gate.abort()
+
+
+def test_cards_of_several_calls_that_are_due_together_are_one_request(
+    portal: Portal, service: RunningService, asterisk: Asterisk
+) -> None:
+    in_real_time(service)
+    watched(service, asterisk)
+    came(service, asterisk)
+    other = [header.replace(UNIQUEID, "1790000130.88").replace("trunka-00000000", "trunka-00000009") for header in CALL]
+    asterisk.shows("Newchannel", *other)
+    service.register("1790000130.88", environment={"callerid": "+79160000003"})
+    asterisk.rings("103")
+    dest = ["DestChannel: PJSIP/104-00000007", "DestUniqueid: 9.7", "DestLinkedid: 1790000130.88"]
+    asterisk.shows("DialBegin", *other, *dest, "DialString: 104/sip:104@10.0.0.1:5060")
+    shown(portal, service, 1103, 1104)
+    assert [name for name, _ in requests(portal)] == ["register", "register", "show+show"]
 
 
 def test_no_card_is_owed_in_the_end_and_each_is_in_the_calls_story(
