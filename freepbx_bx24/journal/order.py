@@ -84,17 +84,21 @@ def deliverable(
     return found
 
 
-def earliest_due(database: sqlite3.Connection, now: float) -> float | None:
+def earliest_due(database: sqlite3.Connection, now: float, kinds: Sequence[str] = KINDS) -> float | None:
     """When `deliverable` will have something (wall clock seconds; not after `now` where it has already).
+
+    :param kinds: of these alone; a class of urgency counts as a whole.
 
     None where something else must happen first: nothing is owed, or all of it waits for a human or for a call's end.
 
     :raises sqlite3.Error: where the file can't be read.
     """
     found = []
-    for rank, kinds in _RANKS.items():
+    for rank, of_rank in _RANKS.items():
+        if not set(of_rank) & set(kinds):
+            continue
         query = f"SELECT due FROM {_READY} AND {{}} AND NOT EXISTS ({_BEFORE[rank]}) ORDER BY due LIMIT 1"
-        far = now + LONGEST_BACK_OFF[kinds[0]]
+        far = now + LONGEST_BACK_OFF[of_rank[0]]
         if database.execute(query.format(_TOO_FAR), (rank, far)).fetchone():
             return now
         row = database.execute(query.format("due <= ?"), (rank, far)).fetchone()

@@ -8,7 +8,22 @@ from typing import Any, Iterable, Sequence
 
 from . import records
 from .order import FIELDS
-from .records import DONE, DROPPED, DUE, FINISH, HELD, PARKED, REGISTER, Delivery, Entry, LeftOut, Owed, StoryLine
+from .records import (
+    DONE,
+    DROPPED,
+    DUE,
+    FINISH,
+    HELD,
+    HIDE,
+    PARKED,
+    REGISTER,
+    SHOW,
+    Delivery,
+    Entry,
+    LeftOut,
+    Owed,
+    StoryLine,
+)
 
 _ENTRY_FIELDS = (
     "registration, registered, outcome, finished, portal, user_id, rule, legs, EXISTS (SELECT 1 FROM deliveries"
@@ -83,6 +98,15 @@ def payloads(database: sqlite3.Connection, uniqueid: str, kind: str) -> list[str
         (uniqueid, kind, DUE, DONE),
     )
     return [row[0] for row in rows]
+
+
+def cards(database: sqlite3.Connection, uniqueid: str) -> list[tuple[str, str]]:
+    """(kind, payload) of a call's cards that are owed or delivered, in their order."""
+    rows = database.execute(
+        "SELECT kind, payload FROM deliveries WHERE uniqueid = ? AND kind IN (?, ?) AND state IN (?, ?) ORDER BY id",
+        (uniqueid, SHOW, HIDE, DUE, DONE),
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 def find(database: sqlite3.Connection, text: str) -> list[str]:

@@ -33,12 +33,16 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Registered:
-    """What the portal said to register: its CALL_ID, who owns the call there, and what it is bound to."""
+    """What the portal said to register: its CALL_ID, who owns the call there, and what it is bound to.
+
+    `shown` is whether the request opened the owner's card.
+    """
 
     call_id: str
     user_id: int = 0
     entity: Entity | None = None
     created_lead: int = 0
+    shown: bool = False
 
 
 @dataclass(frozen=True)

@@ -160,9 +160,9 @@ class Journal(Reading):
         """The one delivery to make next."""
         return next(iter(self.deliverable(now, 1)), None)
 
-    def earliest_due(self, now: float) -> float | None:
+    def earliest_due(self, now: float, kinds: Sequence[str] = KINDS) -> float | None:
         """When `deliverable` will have something (not after `now` where it has), or None where that needs more."""
-        return self._file.ask(lambda journal: order.earliest_due(journal, now))
+        return self._file.ask(lambda journal: order.earliest_due(journal, now, kinds))
 
     def done(self, delivery_id: int) -> bool:
         """The portal took a card or a recording; False where it was not owed. Register and finish have their own."""
@@ -188,6 +188,10 @@ class Journal(Reading):
     def payloads(self, uniqueid: str, kind: str) -> list[str]:
         """The payloads of a call's cards or recordings that are owed or delivered, in their order."""
         return self._file.ask(lambda journal: people.payloads(journal, uniqueid, kind))
+
+    def cards(self, uniqueid: str) -> list[tuple[str, str]]:
+        """(kind, payload) of a call's cards that are owed or delivered, in their order."""
+        return self._file.ask(lambda journal: people.cards(journal, uniqueid))
 
     def retry(self, delivery_id: int) -> bool:
         """Due now and as if never refused: parked, held, put off, even dropped; False for what is done or unknown."""

@@ -112,6 +112,10 @@ class Legs:
         """Who of ours is connected with the external party now; nobody while a machine is."""
         return self._all.calls[uniqueid].now(TALKING) if uniqueid in self._all.calls else ()
 
+    def on_cards(self, uniqueid: str, state: str) -> tuple[Leg, ...]:
+        """One leg of each of our people who ring (RINGING) or talk (TALKING), as `changes` has told it so far."""
+        return self._all.calls[uniqueid].on_cards(state) if uniqueid in self._all.calls else ()
+
     def story(self, uniqueid: str) -> CallLegs | None:
         """All that is known of a call from watch() to now; None for calls that nobody watches."""
         return self._all.calls[uniqueid].story() if uniqueid in self._all.calls else None

@@ -224,6 +224,14 @@ class Watched:
             del self._live[uniqueid]
         return changes
 
+    def on_cards(self, state: str) -> tuple[Leg, ...]:
+        """Our people who ring (RINGING) or talk (TALKING), as the news so far say: one leg each, his latest.
+
+        Unlike `now`, a wire that goes away takes nobody along, and one who has answered and is not connected yet rings.
+        """
+        latest = {leg.who: leg for leg in self._live.values()}
+        return tuple(latest[who].frozen() for who, shown in self._shown.items() if shown == state and who in latest)
+
     def now(self, state: str) -> tuple[Leg, ...]:
         """Our legs that ring (RINGING) or talk (TALKING) now."""
         return tuple(

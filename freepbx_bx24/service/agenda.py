@@ -6,11 +6,12 @@ from typing import Sequence
 
 from ..bitrix24 import batch
 from ..errors import PortalWaits
-from ..journal.records import KINDS, Delivery
+from ..journal.records import ATTACH, FINISH, REGISTER, Delivery
 from ..journal.store import Journal
 from .errands import Errand
 from .runtime import Runtime
 
+KINDS = (REGISTER, FINISH, ATTACH)  # cards have a lane of their own
 NEW_SECONDS = 60.0  # an item that fell due since then, and was not tried yet, is no backlog
 LOOK_SECONDS = 5.0  # the longest between two looks: the intake folder is looked at as well
 PAUSED_LOOK_SECONDS = 1.0  # while a kind pauses, so long at most until what others owe is looked at
@@ -53,7 +54,7 @@ class Agenda:
     def next_look(self) -> float:
         """Seconds after which something may be due, where nothing is now."""
         now = self.runtime.clock.now()
-        earliest = self.runtime.write(lambda journal: journal.earliest_due(now)).result()
+        earliest = self.runtime.write(lambda journal: journal.earliest_due(now, KINDS)).result()
         if earliest is None:
             return LOOK_SECONDS
         pauses = [until - self.runtime.clock.monotonic() for until in self._pauses.values()]

@@ -22,14 +22,13 @@ from ..errors import (
     PortalTimeout,
     PortalWaits,
 )
-from ..journal.records import FINISH, HIDE, REGISTER, SHOW, Delivery, Entry
+from ..journal.records import FINISH, REGISTER, Delivery, Entry
 from ..journal.store import Journal
 from . import intake, story
 from .agenda import LOOK_SECONDS, Agenda
 from .at_work import at_work
 from .doubts import Doubts
-from .errands import Circumstances, Errand, Nothing, errand_for
-from .late_cards import shown
+from .errands import Circumstances, Errand, Nothing, errand_for, screens
 from .register import turn_of
 from .runtime import Runtime
 from .set_back import SetBack
@@ -39,7 +38,7 @@ LOG = logging.getLogger("bx24.delivery")
 
 WAIT_SECONDS = 1.0  # for the portal's limits, before it is looked whether something more urgent is due now
 GATHER_SECONDS = 0.5  # where requests are scarce, calls that end within so long share one
-# A batch is to be answered in so long: cards, and a live register of a client who is in it, have to wait for it.
+# A batch is to be answered in so long: a live register of a client who is in it has to wait for it.
 ANSWERED_IN_SECONDS = 8.0
 LOGIN_SECONDS = 5.0  # between two looks whether somebody has logged in: they cost nothing
 PRUNE_SECONDS = 600.0
@@ -50,7 +49,7 @@ BUSY_SECONDS = 0.2  # until a live register of the same client is looked for aga
 BATCH_SECONDS = 70.0  # the portal gives a request up after 60 s
 
 # How urgent something new is. A call whose register was late is still going on: somebody waits for its card.
-URGENCY = {REGISTER: Urgency.CARD, SHOW: Urgency.CARD, HIDE: Urgency.CARD, FINISH: Urgency.FINISH}
+URGENCY = {REGISTER: Urgency.CARD, FINISH: Urgency.FINISH}
 
 
 class DeliveryThread(threading.Thread):
@@ -186,10 +185,10 @@ class DeliveryThread(threading.Thread):
         calls = {item.uniqueid for item in items}
         ending = {item.uniqueid for item in items if item.kind == FINISH}
 
-        def read(journal: Journal) -> tuple[dict[str, Entry | None], dict[str, tuple[int, ...]]]:
+        def read(journal: Journal) -> tuple[dict[str, Entry | None], dict[str, list[tuple[str, str]]]]:
             return (
                 {call: journal.entry(call) for call in calls},
-                {call: shown(journal.payloads(call, SHOW)) for call in ending},
+                {call: journal.cards(call) for call in ending},
             )
 
         entries, cards = runtime.write(read).result()
@@ -201,8 +200,8 @@ class DeliveryThread(threading.Thread):
                 circumstances = Circumstances(
                     now=now,
                     person=self.settlement.persons.get(item.id, 0),
-                    watched=runtime.presence.now(item.uniqueid) is not None,
-                    shown=cards.get(item.uniqueid, ()),
+                    watched=runtime.presence.is_whole(item.uniqueid),
+                    shown=tuple(sorted(screens(entry, cards.get(item.uniqueid, [])).open)),
                 )
                 errand = errand_for(item, entry, runtime.directory, circumstances)
             except Exception as error:  # a call that makes no sense must not hold up all others
@@ -265,6 +264,7 @@ class DeliveryThread(threading.Thread):
         pause = max(back_off(self.portal_failures, LONGEST_SECONDS), error.pause_seconds) * runtime.scale
         if error.remedy == LOGIN:
             pause = min(pause, LOGIN_SECONDS)
+        runtime.portal_down = True
         self.say(f"the portal can't be told of calls: {error} {error.hint}")
         self.settlement.put_off(errands, error, pause)
         self.suspect = errands[0].item if len(errands) == 1 and error.ambiguous else None
@@ -277,7 +277,7 @@ class DeliveryThread(threading.Thread):
     def portal_answered(self, chosen: Sequence[Errand], seconds: float) -> None:
         """The portal works: the breaker may close; an item with which alone it fails is that item's own trouble."""
         runtime, suspect = self.runtime, self.suspect
-        self.portal_failures, self.suspect = 0, None
+        self.portal_failures, self.suspect, runtime.portal_down = 0, None, False
         self.most = min(self.most * 4, batch.MOST)
         self.say("")
         if suspect and all(errand.item.id != suspect.id for errand in chosen):

@@ -103,6 +103,7 @@ class Ends:
             external = legs_text.read(entry.legs).external
             if entry.uniqueid in channels or (external and external in channels):
                 runtime.presence.begin(entry.uniqueid, entry.registration.direction, entry.legs)
+                runtime.cards.look_at(entry.uniqueid)  # who stopped to ring in the gap still has a card
             else:
                 until = entry.ending.ended.timestamp() if entry.ending else last_seen
                 how = "" if entry.ending else "Asterisk has lost it"

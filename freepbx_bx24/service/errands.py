@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Mapping
+from typing import Iterable, Mapping
 
 from ..bitrix24 import telephony
 from ..bitrix24.directory import Directory
 from ..bitrix24.replies import Result
+from ..cards import Screens, after_all, opened_by_register
 from ..errors import AGAIN, DONE, GIVE_UP, ITEM, SETTLE, DatabaseRefused, PersonUnknown, PortalError
 from ..journal.records import FINISH, HIDE, REGISTER, SHOW, Delivery, Entry
 from .people import candidates
 
 CARDS = {SHOW: telephony.SHOW, HIDE: telephony.HIDE}
-RINGING_SECONDS = 20.0  # a late card is worth showing while the phone may still ring
+RINGING_SECONDS = 20.0  # a late register's card is worth showing while the phone may still ring
 MOST_PEOPLE = 200  # of one card; more are nobody's ring group
 
 
@@ -26,6 +27,7 @@ class Errand:
     :ivar method: and :ivar parameters: what is asked. :ivar before: commands that go ahead of it and whose failure is
         no trouble: (method, parameters). :ivar user_id: whom it names, 0 where by extension.
     :ivar more_people: there is somebody else to name where the portal does not know this one.
+    :ivar opens: whether it opens that person's card.
     """
 
     item: Delivery
@@ -35,6 +37,7 @@ class Errand:
     before: tuple[tuple[str, Mapping[str, object]], ...] = ()
     user_id: int = 0
     more_people: bool = False
+    opens: bool = False
 
     @property
     def commands(self) -> tuple[tuple[str, Mapping[str, object]], ...]:
@@ -83,7 +86,7 @@ class Circumstances:
     """What counts for an item beside its call. :ivar now: wall clock seconds.
 
     :ivar person: how many of the call's people the portal has said not to know. :ivar watched: Asterisk shows who rings
-        and talks, so cards are shown to them. :ivar shown: user ids of those who have had a card.
+        and talks, so cards are shown to them. :ivar shown: user ids of those who may have a card.
     """
 
     now: float
@@ -111,13 +114,13 @@ def _register(item: Delivery, entry: Entry, directory: Directory, circumstances:
         return Nothing("the call is registered")
     registration = entry.registration
     age = circumstances.now - registration.started.timestamp()
-    may_ring = registration.show and entry.outcome is None and age < RINGING_SECONDS
-    ringing = may_ring and not circumstances.watched  # else the card goes to whose telephone rings, in a moment
+    may_ring = entry.outcome is None and age < RINGING_SECONDS
+    opens = may_ring and opened_by_register(registration, circumstances.watched)
     people = candidates(registration.people, directory)
     number = min(circumstances.person, len(people) - 1)
     user_id, inner = people[number]
-    parameters = telephony.register_parameters(replace(registration, show=ringing), user_id, inner)
-    return Errand(item, entry, telephony.REGISTER, parameters, (), user_id, number + 1 < len(people))
+    parameters = telephony.register_parameters(replace(registration, show=opens), user_id, inner)
+    return Errand(item, entry, telephony.REGISTER, parameters, (), user_id, number + 1 < len(people), opens)
 
 
 def _finish(item: Delivery, entry: Entry, directory: Directory, circumstances: Circumstances) -> Errand:
@@ -168,3 +171,13 @@ def read_card(payload: str) -> Card:
         return Card(tuple(users[:MOST_PEOPLE]), float(data["until"]))
     except (ValueError, KeyError, TypeError, RecursionError):
         return Card((), 0.0)
+
+
+def screens(entry: Entry, cards: Iterable[tuple[str, str]]) -> Screens:
+    """Who has a call's card, and who has had it, as far as we may have said so.
+
+    :param cards: (kind, payload) of the call's cards that are owed or delivered, in their order.
+    """
+    registered = entry.registered
+    first = [(True, (registered.user_id,))] if registered and registered.shown else []
+    return after_all([*first, *((kind == SHOW, read_card(payload).users) for kind, payload in cards)])

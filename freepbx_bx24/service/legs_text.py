@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Mapping
 
 from ..call import SeenLeg, View
-from ..pbx.call_legs import CLIENT, CallLegs, Span
+from ..pbx.call_legs import CLIENT, CallLegs, Leg, Span
 
 MOST_LEGS = 100  # of one call: a queue that rings for an hour rings its members hundreds of times
 
 
-def write(story: CallLegs) -> str:
+def write(story: CallLegs, users: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return `{"unbroken": true, "legs": [...]}`; each leg has device, number, ended, rang and talks.
 
     `rang` is [SINCE, UNTIL] or null, `talks` a list of those; UNTIL is null while it lasts. `"client": true` marks an
-    external party. Beside the legs stand, where they are known, `external` (the uniqueid of the external party's
-    channel), `answered` and `gone`. Of many legs those that talked, and the latest others, are kept.
+    external party, `"user"` is the extension that a device belonged to then, where that is another name. Beside the
+    legs stand, where they are known, `external` (the uniqueid of the external party's channel), `answered` and `gone`.
+    Of many legs those that talked, and the latest others, are kept.
+
+    :param users: whose each channel was: extension by its uniqueid.
     """
     legs = sorted(story.legs, key=lambda leg: bool(leg.talks))[-MOST_LEGS:]
     rows = [
@@ -27,6 +31,7 @@ def write(story: CallLegs) -> str:
             "rang": _span(leg.rang) if leg.rang else None,
             "talks": [_span(talk) for talk in leg.talks],
             **({"client": True} if leg.party == CLIENT else {}),
+            **_user(leg, users),
         }
         for leg in legs
     ]
@@ -40,6 +45,11 @@ def write(story: CallLegs) -> str:
         },
         ensure_ascii=False,
     )
+
+
+def _user(leg: Leg, users: Mapping[str, str]) -> dict[str, str]:
+    user = users.get(leg.channel, "")
+    return {"user": user} if user and user != leg.device else {}
 
 
 def joined(before: str, now: str, since: float) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from .. import numbers
 from ..bitrix24.directory import Directory
-from ..call import Person, Registration, SeenLeg, View
+from ..call import INBOUND, Person, Registration, SeenLeg, View
 from ..policy import Rules, person_named
 
 
@@ -37,7 +37,12 @@ def resolved(registration: Registration, directory: Directory) -> Registration:
         for user_id in [person.user_id or directory.user_id(person)]
         if user_id
     )
-    return replace(registration, people=known) if known else registration
+    if not known:
+        return registration
+    # An outbound call's card is for who dialled, and for nobody in his place.
+    first = registration.people[0]
+    shows = registration.show and (registration.direction == INBOUND or bool(first.user_id or directory.user_id(first)))
+    return replace(registration, people=known, show=shows)
 
 
 def named(view: View, rules: Rules, directory: Directory) -> View:

@@ -61,7 +61,8 @@ def register(ask_portal: Ask, directory: Directory, registration: Registration, 
         answer = telephony.parse_registered(reply.result)
         if answer.lead_error:
             LOG.info("%s: registered, but no lead was made: %s", registration.uniqueid, answer.lead_error)
-        return Registered(answer.call_id, user_id, answer.entity, answer.created_lead or 0)
+        shown = registration.show
+        return Registered(answer.call_id, user_id, answer.entity, answer.created_lead or 0, shown)
 
     return for_someone(registration.people, directory, total_seconds, ask)
 

@@ -7,15 +7,16 @@ import math
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Sequence
 
 from ..call import OUTBOUND
 from ..pbx.ami import Ami
 from ..pbx.ami_wire import Message
-from ..pbx.call_legs import ENDED, LEFT, TALKING, At, Change, Leg
+from ..pbx.call_legs import ENDED, LEFT, RINGING, TALKING, At, Change, Leg
 from ..pbx.legs import Legs
 from ..pbx.manager_conf import read_account
 from . import legs_text
+from .device_users import DeviceUsers
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -25,6 +26,17 @@ FINISH_SECONDS = 15.0  # a hangup handler has a second; a script alone may work 
 SETTLE_SECONDS = 3.0  # after a snapshot: what ended just before it has told its end by itself then
 BEAT_SECONDS = 30.0  # the connection's own thread beats every few seconds, also while Asterisk is away
 KEPT_CHANGES = frozenset({TALKING, LEFT})
+
+
+class Now(NamedTuple):
+    """A call at this moment: one leg of each of our people who ring, or talk with the client, and whether it is over.
+
+    Who has answered and is not connected yet still rings; who left less than a second ago still talks.
+    """
+
+    ringing: tuple[Leg, ...]
+    talking: tuple[Leg, ...]
+    gone: bool
 
 
 class Presence:
@@ -43,6 +55,8 @@ class Presence:
         self._ami: Ami | None = None
         self._snapshot: frozenset[str] | None = None  # of the channels' uniqueids, until somebody has looked at it
         self._snapshot_at = At(0.0, 0.0)
+        self.users = DeviceUsers()
+        self._watched: set[str] = set()
         self._before: dict[str, tuple[str, float]] = {}  # calls of before a restart: their legs, and since when watched
         self._ended: dict[str, float] = {}  # calls that hung up: when, on the monotonic clock
         self._up = False
@@ -80,6 +94,7 @@ class Presence:
         """Watch the call whose channel runs register. :param before: its legs, as a former view kept them."""
         with self._lock:
             self._legs.watch(uniqueid, direction, legs_text.read(before).external)
+            self._watched.add(uniqueid)
             if before:
                 self._before[uniqueid] = (before, time.time())
 
@@ -88,17 +103,58 @@ class Presence:
         with self._lock:
             text = self._text(uniqueid)
             self._legs.forget(uniqueid)
+            self.users.forget(uniqueid)
+            self._watched.discard(uniqueid)
             self._ended.pop(uniqueid, None)
             self._before.pop(uniqueid, None)
-            return text
+        self.runtime.cards.look_at(uniqueid)
+        return text
 
-    def now(self, uniqueid: str) -> tuple[Leg, ...] | None:
-        """Who of ours talks with the client now, else whose telephones ring; None where the view is not whole."""
+    def is_whole(self, uniqueid: str) -> bool:
+        """Whether a call has been watched since it was registered, and nothing of it can have been missed."""
         with self._lock:
             story = self._legs.story(uniqueid)
-            if story is None or not story.unbroken:
+            return story is not None and story.unbroken
+
+    def now(self, uniqueid: str) -> Now | None:
+        """Who rings and who talks now; None where Asterisk does not show that."""
+        with self._lock:
+            story = self._legs.story(uniqueid) if self._up else None
+            if story is None:
                 return None
-            return self._legs.talking(uniqueid) or self._legs.ringing(uniqueid)
+            ringing, talking = (self._legs.on_cards(uniqueid, state) for state in (RINGING, TALKING))
+            return Now(ringing, talking, story.gone is not None)
+
+    def learn_users(self, uniqueid: str) -> None:
+        """Ask Asterisk whose the telephones of a call are that have come since the last time; waits for its answers.
+
+        Not for the connection's own thread.
+        """
+        with self._lock:
+            story = self._legs.story(uniqueid)
+        if story is None or self._ami is None:
+            return
+        rules, directory = self.runtime.settings.rules, self.runtime.directory
+        learnt = self.users.learn(story, self._ami.list_action, rules.people, directory)
+        with self._lock:
+            if uniqueid not in self._watched:  # it ended meanwhile
+                self.users.forget(uniqueid)
+            text = self._text(uniqueid) if learnt else ""
+        if text:  # who was logged in there then counts, whoever looks later
+            self._write(uniqueid, text)
+
+    @property
+    def watches(self) -> bool:
+        """Whether there is any call to watch now."""
+        return bool(self._watched) and self._up
+
+    def tick(self) -> None:
+        """Time has passed without an event: who has left for good by now is news."""
+        at = At(time.monotonic(), time.time())
+        with self._lock:
+            changes = self._legs.changes(at) if self._up else []
+            self._keep(changes)
+        self._tell(changes)
 
     def is_up(self, uniqueid: str) -> bool | None:
         """Whether a call's external party is still there; None where Asterisk does not show it now."""
@@ -157,7 +213,10 @@ class Presence:
             self._snapshot = frozenset(row.get("Uniqueid", "") for row in snapshot)
             self._snapshot_at = at
             self._up = True
-            self._keep(self._legs.changes())  # whose end nobody saw is found by lost_calls()
+            changes = self._legs.changes()
+            self._keep(changes)  # whose end nobody saw is found by lost_calls()
+        for change in changes:
+            self.runtime.cards.look_at(change.uniqueid)
         self.runtime.wake.set()
 
     def _event(self, event: Message) -> None:
@@ -166,10 +225,16 @@ class Presence:
             self._legs.take(event, At(received, time.time() - (time.monotonic() - received)))
             changes = self._legs.changes()
             self._keep(changes)
+        self._tell(changes)
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        """Whoever lives by news: the cards, and the end of calls."""
         for change in changes:
             if change.kind == ENDED and not self.runtime.ends.gone(change.uniqueid):
                 with self._lock:
                     self._ended[change.uniqueid] = change.at.monotonic
+        for uniqueid in dict.fromkeys(change.uniqueid for change in changes):
+            self.runtime.cards.look_at(uniqueid)
 
     def _disconnected(self) -> None:
         with self._lock:
@@ -190,7 +255,8 @@ class Presence:
         before, since = self._before.get(uniqueid, ("", 0.0))
         if story is None or not (story.legs or before or story.gone):
             return ""
-        return legs_text.joined(before, legs_text.write(story), since) if before else legs_text.write(story)
+        text = legs_text.write(story, self.users.of(uniqueid))
+        return legs_text.joined(before, text, since) if before else text
 
     def _write(self, uniqueid: str, text: str) -> None:
         self.runtime.write(lambda journal: journal.keep_legs(uniqueid, text))

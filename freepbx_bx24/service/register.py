@@ -6,17 +6,18 @@ import logging
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
 from typing import Mapping
 
 from ..bitrix24.replies import Result
 from ..call import INBOUND, Beginning, Person, Registration
+from ..cards import opened_by_register
 from ..errors import GIVE_UP, PORTAL, ChannelError, PortalError
 from ..journal.records import REGISTER, Entry, LeftOut, Registered
 from ..pbx import frame as frames
 from ..pbx.agi import Conversation, harmless
 from ..policy import Skip, client_number, decide_registration
 from . import outputs, portal_calls, story
-from .late_cards import owe_when_registered
 from .people import resolved
 from .runtime import Runtime
 
@@ -59,8 +60,6 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
             retry_later(runtime, decision.uniqueid, "every connection to the portal was busy")
         _count_failure(runtime)
         _tell(runtime, conversation, frame, outputs.PENDING, "the portal did not answer in time: registered later")
-        if not cancelled:
-            owe_when_registered(runtime, decision, attempt)
     except PortalError as error:
         if error.retryable and error.blame == PORTAL:  # a portal that refuses one call at once costs nobody time
             _count_failure(runtime)
@@ -99,9 +98,10 @@ def _attempt(runtime: Runtime, registration: Registration, patience: float) -> R
     seconds = time.monotonic() - began
     runtime.tell(uniqueid, REGISTER, story.live(together, seconds, story.registered(registered)))
     # The delivery is not woken: it would work beside the variables that the caller waits for, and owes nothing yet.
-    runtime.write(lambda journal: journal.registered(uniqueid, registered, origin)).add_done_callback(
-        lambda future: _keep_unwritten(runtime, Entry(registration, registered), future)
-    )
+    written = runtime.write(lambda journal: journal.registered(uniqueid, registered, origin))
+    written.add_done_callback(lambda future: _keep_unwritten(runtime, Entry(registration, registered), future))
+    written.add_done_callback(lambda _: runtime.cards.look_at(uniqueid, at_once=True))
+    runtime.portal_down = False
     return registered
 
 
@@ -131,6 +131,8 @@ def _registered(runtime: Runtime, registration: Registration, patience: float) -
         return result
 
     began = time.monotonic()
+    opens = opened_by_register(registration, runtime.presence.is_whole(registration.uniqueid))
+    registration = replace(registration, show=opens)
     with runtime.turns.turn(turn_of(registration), runtime.request_seconds / 2):
         ask_portal = portal_calls.asking_with_others(runtime.client, patience - (time.monotonic() - began))
         seconds = runtime.request_seconds - (time.monotonic() - began)

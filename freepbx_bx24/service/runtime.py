@@ -16,6 +16,7 @@ from ..journal.store import Journal
 from ..settings import Settings
 from . import directory_file
 from .breaker import Breaker
+from .card_lane import CardLane
 from .clock import Clock
 from .ends import Ends
 from .presence import Presence
@@ -67,6 +68,8 @@ class Runtime:
         self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._journal_failure = ("", 0.0)
         self.client = open_portal(settings.portal, state)
+        self.portal_down = False  # as the delivery has found it: cards are of no use then
+        self.cards = CardLane(self)
         self.ends = Ends(self)
         self.presence = Presence(self, settings.manager_file)
         self._take(settings)

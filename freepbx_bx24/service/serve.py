@@ -28,6 +28,7 @@ SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS = 3.0  # given to what is under way with the portal when the service stops; the journal knows what is owed
 # The longest that the delivery knowingly takes: a pause of 75 s while the portal is down, after requests of 70 s.
 DELIVERY_SECONDS = 240.0
+CARDS_SECONDS = 120.0  # the longest that the lane of cards takes: a request, and a journal that is slow to write
 SHORTEST_BOUND_SECONDS = 6.0  # of a loop, in tests that run faster: never less than what a busy machine may take
 
 
@@ -65,6 +66,8 @@ def serve() -> int:
     delivery = DeliveryThread(runtime)
     runtime.beats.register("delivery", max(DELIVERY_SECONDS * runtime.scale, SHORTEST_BOUND_SECONDS))
     delivery.start()
+    runtime.beats.register("cards", max(CARDS_SECONDS * runtime.scale, SHORTEST_BOUND_SECONDS))
+    runtime.cards.start()
     RefreshThread(runtime).start()  # owes nobody anything: it is not waited for at the end
     server.start()
     runtime.presence.start()
@@ -75,11 +78,13 @@ def serve() -> int:
     LOG.info("the service stops")
     runtime.stopping.set()
     runtime.wake.set()
+    runtime.cards.wake.set()
     runtime.directory_wanted.set()
     ends = time.monotonic() + STOP_SECONDS
     server.stop()
     (run / "agi.sock").unlink(missing_ok=True)  # while the lock is held: after it, it may be another service's socket
     delivery.join(max(ends - time.monotonic(), 0.1))
+    runtime.cards.join(max(ends - time.monotonic(), 0.1))
     runtime.presence.stop(0.5)
     runtime.stop(max(ends - time.monotonic(), 0.1))
     return 0

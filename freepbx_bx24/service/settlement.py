@@ -11,11 +11,10 @@ from typing import Callable, Iterator, Mapping, Sequence
 from ..bitrix24 import statistic, telephony
 from ..bitrix24.client import Result, Urgency
 from ..errors import AGAIN, METHOD, PORTAL, PortalBroken, PortalError, PortalRefused, PortalWaits
-from ..journal.records import FINISH, HIDE, PARKED, REGISTER, SHOW, Delivery, Registered
+from ..journal.records import FINISH, PARKED, REGISTER, Delivery, Registered
 from ..journal.store import Journal
 from . import story
-from .errands import CARDS, Errand, Fate, fate
-from .late_cards import owe_late_card
+from .errands import Errand, Fate, fate
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.delivery")
@@ -183,13 +182,10 @@ class Settlement:
         self.write(lambda journal: journal.as_one([partial(_postpone, one, due, error.message) for one in ids]))
 
     def strike_off(self, item: Delivery, why: str) -> None:
-        """Nothing needs to be said for this item any more; what can't be, of a register or finish, is for a human."""
+        """What can't be asked of a register or finish is for a human."""
         LOG.info("%s: %s is not sent: %s", item.uniqueid, item.kind, why)
         self.runtime.tell(item.uniqueid, item.kind, f"not sent: {why}")
-        if item.kind in CARDS:
-            self.write(lambda journal: journal.drop(item.id))
-        else:
-            self.write(lambda journal: journal.park(item.id, why))
+        self.write(lambda journal: journal.park(item.id, why))
 
 
 def back_off(failures: int, longest: float) -> float:
@@ -206,11 +202,15 @@ def _registered(runtime: Runtime, errand: Errand, answer: Result) -> Step:
     uniqueid = errand.item.uniqueid
     if said.lead_error:
         LOG.info("%s: registered, but no lead was made: %s", uniqueid, said.lead_error)
-    registered = Registered(said.call_id, errand.user_id, said.entity, said.created_lead or 0)
+    registered = Registered(said.call_id, errand.user_id, said.entity, said.created_lead or 0, errand.opens)
     LOG.info("%s: registered late as %s", uniqueid, registered.call_id)
     origin = runtime.client.origin
-    owe_late_card(runtime, errand.entry)
-    return lambda journal: journal.registered(uniqueid, registered, origin)
+
+    def keep(journal: Journal) -> None:
+        journal.registered(uniqueid, registered, origin)
+        runtime.cards.look_at(uniqueid, at_once=True)  # its look waits behind this step
+
+    return keep
 
 
 def _finished(runtime: Runtime, errand: Errand, answer: Result) -> Step:
@@ -225,15 +225,8 @@ def _finish(uniqueid: str) -> Step:
     return lambda journal: journal.finished(uniqueid)
 
 
-def _card(runtime: Runtime, errand: Errand, answer: Result) -> Step:
-    """True, or false where the portal does not know the call any more: then there is no card either."""
-    return lambda journal: journal.done(errand.item.id)
-
-
 # What the journal is to keep of an answer, by the kind of item.
 DELIVERED: Mapping[str, Callable[[Runtime, Errand, Result], Step]] = {
     REGISTER: _registered,
     FINISH: _finished,
-    SHOW: _card,
-    HIDE: _card,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Sequence
 
 from ..bitrix24 import telephony
 from ..bitrix24.replies import Result
@@ -44,6 +45,11 @@ def live(together: int, seconds: float, said: str) -> str:
 def late(errand: Errand, answer: Result | PortalError, together: int, seconds: float) -> tuple[str, str]:
     """A request of the delivery: what it was, and how the portal answered it."""
     return errand.item.kind, f"late, {_way(together)}, {_milliseconds(seconds)}: {_said(errand, answer)}"
+
+
+def card(errand: Errand, users: Sequence[int], answer: Result | PortalError, together: int, seconds: float) -> str:
+    """A card that was shown or hidden: whose, and how the portal answered that."""
+    return f"user {', '.join(map(str, users))}: {_way(together)}, {_milliseconds(seconds)}: {_said(errand, answer)}"
 
 
 def told(status: str, reason: str, answer: Registered | None, seconds: float) -> str:

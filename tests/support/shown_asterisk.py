@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
-from .ami_server import AmiServer, Peer
+from .ami_server import Action, AmiServer, Peer
 
 UNIQUEID = "1790000120.77"
 CALL = ["Channel: PJSIP/trunka-00000000", f"Uniqueid: {UNIQUEID}", f"Linkedid: {UNIQUEID}"]
-RINGS = [*CALL, "DestChannel: PJSIP/103-00000001", "DestUniqueid: 9.1", f"DestLinkedid: {UNIQUEID}"]
-PHONE = ["Channel: PJSIP/103-00000001", "Uniqueid: 9.1", f"Linkedid: {UNIQUEID}"]
 BRIDGE = ["BridgeUniqueid: B1", "BridgeType: basic", "BridgeTechnology: simple_bridge"]
+
+
+def telephone(device: str) -> list[str]:
+    """The channel of a telephone that is rung for the call."""
+    return [f"Channel: PJSIP/{device}-00000001", f"Uniqueid: {_uniqueid(device)}", f"Linkedid: {UNIQUEID}"]
+
+
+def rings(device: str) -> list[str]:
+    """The call's dial of a telephone."""
+    return [
+        *CALL,
+        f"DestChannel: PJSIP/{device}-00000001",
+        f"DestUniqueid: {_uniqueid(device)}",
+        f"DestLinkedid: {UNIQUEID}",
+    ]
+
+
+def _uniqueid(device: str) -> str:
+    return "9.1" if device == "103" else f"9.1{device}"
+
+
+PHONE, RINGS = telephone("103"), rings("103")
 
 
 class Asterisk:
@@ -19,6 +40,7 @@ class Asterisk:
     def __init__(self) -> None:
         self.channels: list[list[str]] = []
         self.logins = 0
+        self.database: dict[str, str] = {}  # AstDB: `DEVICE/991001/user`
         self.server = AmiServer(self._play)
 
     def _play(self, peer: Peer) -> None:
@@ -32,24 +54,54 @@ class Asterisk:
         peer.say("Event: CoreShowChannelsComplete", identifier, "EventList: Complete", items)
         self.logins += 1
         self.peer = peer
-        peer.serve()
+        while True:
+            asked = peer.read()
+            if asked is None:
+                return
+            if asked["Action"] == "DBGet":
+                self._look_up(peer, asked)
+            else:
+                peer.answer(asked, "Ping: Pong")
+
+    def _look_up(self, peer: Peer, asked: Action) -> None:
+        """As Asterisk 16 and 22 answer: with a list of one, or an error."""
+        value = self.database.get(f"{asked['Family']}/{asked['Key']}")
+        identifier = f"ActionID: {asked['ActionID']}"
+        if value is None:
+            peer.say("Response: Error", identifier, "Message: Database entry not found")
+            return
+        peer.answer(asked, "EventList: start", "Message: Result will follow")
+        names = (f"Family: {asked['Family']}", f"Key: {asked['Key']}", f"Val: {value}")
+        peer.say("Event: DBGetResponse", identifier, *names)
+        peer.say("Event: DBGetComplete", identifier, "EventList: Complete", "ListItems: 1")
 
     def shows(self, event: str, *headers: str) -> None:
         self.peer.say(f"Event: {event}", *headers)
 
     def dies(self) -> None:
-        self.peer.connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # it may be dead already
+            self.peer.connection.shutdown(socket.SHUT_RDWR)
 
-    def rings(self) -> None:
-        self.shows("DialBegin", *RINGS, "DialString: 103/sip:103@10.0.0.1:5060")
+    def rings(self, *devices: str) -> None:
+        """These telephones ring, 103 where none is named."""
+        for device in devices or ("103",):
+            self.shows("DialBegin", *rings(device), f"DialString: {device}/sip:{device}@10.0.0.1:5060")
 
-    def answers(self) -> None:
-        self.shows("DialEnd", *RINGS, "DialStatus: ANSWER")
-        self.shows("BridgeEnter", *PHONE, *BRIDGE)
+    def stops(self, *devices: str, status: str = "CANCEL") -> None:
+        """These telephones ring no more."""
+        for device in devices:
+            self.shows("DialEnd", *rings(device), f"DialStatus: {status}")
+            self.shows("Hangup", *telephone(device), "Cause: 26")
+
+    def answers(self, device: str = "103", *others: str) -> None:
+        """One telephone is answered, so that the others stop to ring."""
+        self.shows("DialEnd", *rings(device), "DialStatus: ANSWER")
+        self.stops(*others)
+        self.shows("BridgeEnter", *telephone(device), *BRIDGE)
         self.shows("BridgeEnter", *CALL, *BRIDGE)
 
-    def hangs_up(self) -> None:
+    def hangs_up(self, device: str = "103") -> None:
         self.shows("BridgeLeave", *CALL, "BridgeUniqueid: B1")
-        self.shows("BridgeLeave", *PHONE, "BridgeUniqueid: B1")
-        self.shows("Hangup", *PHONE, "Cause: 16")
+        self.shows("BridgeLeave", *telephone(device), "BridgeUniqueid: B1")
+        self.shows("Hangup", *telephone(device), "Cause: 16")
         self.shows("Hangup", *CALL, "Cause: 16")
