@@ -160,7 +160,7 @@ def test_where_the_manager_can_not_be_rung_the_route_is_taken_at_once(routing: W
             call.wait()
     for manager, number in numbers.items():
         record = reaches(routing, ROUTE, number)
-        assert after(record, placed[manager]) < 2.0, (manager, routing.explain())
+        assert after(record, placed[manager]) < SECONDS, (manager, routing.explain())
         assert record.from_name == "Анна Петрова"
         rung = offered(routing, manager, number)
         assert [one.final_status for one in rung] == ([486] if manager == "159" else []), manager
@@ -173,7 +173,7 @@ def test_clients_of_nobody_and_strangers_take_the_route_at_once(routing: World) 
     placed = [calls(routing, number, talk=0.5) for number in (without_manager, stranger)]
     for number, call in zip((without_manager, stranger), placed):
         call.wait()
-        assert after(reaches(routing, ROUTE, number), call) < 2.0
+        assert after(reaches(routing, ROUTE, number), call) < SECONDS
     assert offered(routing, ROUTE, without_manager)[0].from_name == "Анна Петрова"
     assert offered(routing, ROUTE, stranger)[0].from_name != "Анна Петрова"
 
