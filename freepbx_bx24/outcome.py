@@ -50,6 +50,7 @@ def who_answered(ending: Ending) -> tuple[str, str]:
         ("MEMBERINTERFACE", ending.member_interface, r"(?:[A-Za-z0-9]+/)?([^@/]+)(?:[@/].*)?"),
         ("DIALEDPEERNAME", ending.dialled_peer_name, r"[A-Za-z0-9]+/([^@/;]+)-[0-9a-f]+"),
         ("DIALEDPEERNUMBER", ending.dialled_peer_number, r"([^@/]+)(?:/.*)?"),
+        ("DIALEDPEERNUMBER", ending.dialled_peer_number, r"([0-9]+)@bx24-responsible/n"),  # our own dialplan rang him
     ):
         match = re.fullmatch(pattern, text)
         if match:

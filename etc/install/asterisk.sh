@@ -6,7 +6,8 @@
 needed_modules=(
     application:AGI:res_agi application:Gosub:app_stack application:ExecIf:app_exec function:LOCAL:app_stack
     function:FILTER:func_strings function:LEN:func_strings function:REPLACE:func_strings function:DB:func_db
-    function:CHANNEL:func_channel function:DIALPLAN_EXISTS:func_dialplan
+    function:CHANNEL:func_channel function:DIALPLAN_EXISTS:func_dialplan function:CALLERID:func_callerid
+    application:Dial:app_dial function:EXTENSION_STATE:func_extstate function:DEVICE_STATE:func_devstate
 )
 
 # A setting of asterisk.conf. Debian marks [directories] as a template, (!), with the compiled-in values in it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from ..call import INBOUND, OUTBOUND, Entity, Outcome, Registration
 from ..errors import PortalBroken
@@ -31,6 +31,7 @@ _NOT_IN_NUMBERS = re.compile(r"[^0-9#*+,;]")
 _NOT_IN_CALL_IDS = frozenset("\"'`${},;\\")
 _ENTITY_TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,29}")
 # Internal numbers of the portal have one to four digits; a longer extension would match nobody, so it is not sent.
+_MOST_MADE = 10
 _INNER = re.compile(r"[0-9]{1,4}", re.ASCII)
 
 
@@ -42,12 +43,15 @@ class Registered:
     :ivar entity: the CRM record that the call is bound to, or None.
     :ivar created_lead: id of the lead that was created, or None.
     :ivar lead_error: why no lead could be created, harmless; the call is registered all the same.
+    :ivar made: the records that were created, the lead too; without leads a contact and a deal. A client who was known
+        is bound to a record that is none of them.
     """
 
     call_id: str
     entity: Entity | None = None
     created_lead: int | None = None
     lead_error: str = ""
+    made: tuple[Entity, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def register_parameters(registration: Registration, user_id: int, inner: str) ->
         raise ValueError("the start of a call needs its offset")
     parameters: dict[str, Any] = {
         **_person(user_id, inner),
-        "PHONE_NUMBER": _NOT_IN_NUMBERS.sub("", registration.number)[:LONGEST_NUMBER],
+        "PHONE_NUMBER": phone_number(registration.number),
         "TYPE": _TYPES[registration.direction],
         "CALL_START_DATE": registration.started.isoformat(timespec="seconds"),
         # The portal takes these by PHP's truth: "N" and "false" would be true.
@@ -100,12 +104,23 @@ def parse_registered(result: object) -> Registered:
     """
     if not isinstance(result, dict) or not _is_call_id(result.get("CALL_ID")):
         raise PortalBroken("the portal registered a call without a CALL_ID that can be used")
+    lead = whole_number(result.get("CRM_CREATED_LEAD"))
     return Registered(
         call_id=result["CALL_ID"],
-        entity=_entity(result),
-        created_lead=whole_number(result.get("CRM_CREATED_LEAD")),
+        entity=entity_of(result),
+        created_lead=lead,
         lead_error=harmless(result.get("LEAD_CREATION_ERROR")),
+        made=_made(result.get("CRM_CREATED_ENTITIES"), lead),
     )
+
+
+def _made(rows: object, lead: int | None) -> tuple[Entity, ...]:
+    found = [Entity("LEAD", lead)] if lead else []
+    for row in rows[:_MOST_MADE] if isinstance(rows, list) else ():
+        if isinstance(row, dict):
+            entity = _entity(row.get("ENTITY_TYPE"), row.get("ENTITY_ID"))
+            found += [entity] if entity else []
+    return tuple(dict.fromkeys(found))
 
 
 def finish_parameters(call_id: str, user_id: int, inner: str, outcome: Outcome) -> dict[str, Any]:
@@ -130,7 +145,7 @@ def parse_finished(result: object) -> Finished:
     texts = errors.values() if isinstance(errors, dict) else errors if isinstance(errors, list) else ()
     return Finished(
         activity_id=whole_number(result.get("CRM_ACTIVITY_ID")),
-        entity=_entity(result),
+        entity=entity_of(result),
         problem=harmless("; ".join(text for text in texts if isinstance(text, str))),
     )
 
@@ -145,19 +160,29 @@ def card_parameters(call_id: str, user_ids: Sequence[int]) -> dict[str, Any]:
     return {"CALL_ID": call_id, "USER_ID": list(user_ids)}
 
 
+def phone_number(number: str) -> str:
+    """Return a number as the portal takes it: what it would drop is left out, what is too long is cut."""
+    return _NOT_IN_NUMBERS.sub("", number)[:LONGEST_NUMBER]
+
+
+def entity_of(row: Mapping[str, Any]) -> Entity | None:
+    """Return the CRM record that an answer names by CRM_ENTITY_TYPE and CRM_ENTITY_ID, None for none."""
+    return _entity(row.get("CRM_ENTITY_TYPE"), row.get("CRM_ENTITY_ID"))
+
+
+def _entity(kind: object, number: object) -> Entity | None:
+    whole = whole_number(number)
+    # Nothing found is "", and false for a call that was registered before.
+    if whole is None or not isinstance(kind, str) or not _ENTITY_TYPE.fullmatch(kind):
+        return None
+    return Entity(kind, whole)
+
+
 def _person(user_id: int, inner: str) -> dict[str, Any]:
     """Return who owns the call. With neither the portal refuses, and that is a PersonUnknown like any other."""
     if user_id:
         return {"USER_ID": user_id}
     return {"USER_PHONE_INNER": inner} if _INNER.fullmatch(inner) else {}
-
-
-def _entity(result: dict[str, Any]) -> Entity | None:
-    kind, number = result.get("CRM_ENTITY_TYPE"), whole_number(result.get("CRM_ENTITY_ID"))
-    # Nothing found is "", and false for a call that was registered before.
-    if number is None or not isinstance(kind, str) or not _ENTITY_TYPE.fullmatch(kind):
-        return None
-    return Entity(kind, number)
 
 
 def _is_call_id(value: object) -> bool:

@@ -43,6 +43,14 @@ def begin(database: sqlite3.Connection, registration: Registration, due: float, 
     return bool(added)
 
 
+def explain(database: sqlite3.Connection, uniqueid: str, why: str) -> None:
+    """Add to the rule of a call, once."""
+    database.execute(
+        "UPDATE calls SET rule = substr(rule || '; ' || ?, 1, ?) WHERE uniqueid = ? AND instr(rule, ?) = 0",
+        (why, LONGEST_RULE, uniqueid, why),
+    )
+
+
 def registered(database: sqlite3.Connection, uniqueid: str, answer: Registered, portal: str) -> bool:
     """Keep the portal's answer and settle register; False for an unknown call."""
     changed = database.execute(

@@ -70,6 +70,10 @@ class Journal(Reading):
         """
         return self._change(lambda journal: keeping.begin(journal, registration, due, user_id, rule))
 
+    def explain(self, uniqueid: str, why: str) -> None:
+        """Add to a call's rule what was decided after it was written down."""
+        self._change(lambda journal: keeping.explain(journal, uniqueid, why))
+
     def registered(self, uniqueid: str, answer: Registered, portal: str = "") -> bool:
         """The portal has the call: keep its answer, nothing more is owed for register; False for an unknown call.
 

@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..journal.records import FINISH, REGISTER, Delivery, Entry
 from ..journal.store import Journal
-from . import intake, story
+from . import intake, leads, story
 from .agenda import LOOK_SECONDS, Agenda
 from .at_work import at_work
 from .doubts import Doubts
@@ -157,6 +157,7 @@ class DeliveryThread(threading.Thread):
         """
         runtime, began = self.runtime, time.monotonic()
         try:
+            chosen = leads.decided_late(runtime, chosen, urgency)
             answers = self.send(chosen, urgency)
         except PortalWaits:
             raise
@@ -169,6 +170,7 @@ class DeliveryThread(threading.Thread):
         for one in chosen:
             answer = answers[one.item.id]
             runtime.tell(one.item.uniqueid, *story.late(one, answer, len(chosen), _since(began)))
+        leads.learn_late(runtime, chosen, answers)
         waiting, trouble = self.settlement.settle(chosen, answers)
         if trouble is not None:
             return self.portal_failed(waiting, trouble)

@@ -9,19 +9,21 @@ from dataclasses import replace
 from datetime import datetime
 
 from ..bitrix24.client import Urgency
+from ..bitrix24.directory import Directory
 from ..call import INBOUND, Outcome, Registration
 from ..errors import JournalError, PortalError
 from ..journal.records import Entry, Registered
 from ..journal.store import Journal
 from ..pbx import frame as frames
-from ..policy import Rules, Skip, decide_registration
+from ..policy import Rules, Skip
 from . import ends, portal_calls, story
+from .people import decided
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.finish")
 
 
-def rebuilt_registration(rules: Rules, frame: frames.Frame) -> Registration | Skip:
+def rebuilt_registration(rules: Rules, directory: Directory, frame: frames.Frame) -> Registration | Skip:
     """What register would have decided, from the finish frame alone: its own record was lost.
 
     The uniqueid begins with the second in which the channel was made (Asterisk), the DNID is the number dialled.
@@ -31,8 +33,9 @@ def rebuilt_registration(rules: Rules, frame: frames.Frame) -> Registration | Sk
     dialled = frame.environment("dnid")
     created = re.search(r"([0-9]{9,11})\.[0-9]+$", beginning.uniqueid)
     started = datetime.fromtimestamp(int(created[1])).astimezone() if created else beginning.started
-    decision = decide_registration(
+    decision = decided(
         rules,
+        directory,
         replace(
             beginning,
             started=min(started, beginning.started),
@@ -58,7 +61,7 @@ def handle(runtime: Runtime, frame: frames.Frame) -> None:
     uniqueid = frame.uniqueid
     entry = runtime.unwritten.pop(uniqueid, None) or runtime.write(lambda journal: journal.entry(uniqueid)).result()
     if entry is None:
-        rebuilt = rebuilt_registration(runtime.settings.rules, frame)
+        rebuilt = rebuilt_registration(runtime.settings.rules, runtime.directory, frame)
         if isinstance(rebuilt, Skip):
             LOG.info("%s: left out: %s", uniqueid, rebuilt.why)
             return

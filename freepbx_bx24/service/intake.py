@@ -17,9 +17,9 @@ from ..journal import records
 from ..journal.records import FINISH, HUNG_UP, REGISTER
 from ..journal.store import Journal, intake_files
 from ..pbx import frame as frames
-from ..policy import decide_registration
 from . import finish, story
 from .note import FRAME, RESULT
+from .people import decided
 from .register import leave_out
 from .runtime import Runtime
 
@@ -116,7 +116,7 @@ def _read_frame(runtime: Runtime, data: bytes) -> None:
         runtime.write(lambda journal: journal.postpone((frame.uniqueid, FINISH), time.time(), "left behind")).result()
         return
     beginning = frames.beginning(frame)
-    decision = decide_registration(runtime.settings.rules, beginning)
+    decision = decided(runtime.settings.rules, runtime.directory, beginning)
     if isinstance(decision, Registration):
         taken = decision
         runtime.tell(frame.uniqueid, story.CAME, f"{story.came(beginning)}; the service was not there, or busy")

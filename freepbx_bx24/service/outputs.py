@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..journal.records import Registered
 from ..pbx.agi import Conversation
 
@@ -11,7 +13,28 @@ SKIPPED = "SKIPPED"
 FAILED = "FAILED"
 
 
-def tell(conversation: Conversation, status: str, reason: str = "", registered: Registered | None = None) -> None:
+@dataclass(frozen=True)
+class About:
+    """What the dialplan is told of the client: the name, and the number of the person to ring first.
+
+    :ivar seconds: how long to ring that person, 0 where it is not wanted or the person is not at work.
+    """
+
+    name: str = ""
+    responsible: str = ""
+    seconds: int = 0
+
+
+NOBODY = About()
+
+
+def tell(
+    conversation: Conversation,
+    status: str,
+    reason: str = "",
+    registered: Registered | None = None,
+    about: About = NOBODY,
+) -> None:
     """Set every output variable, the empty ones too: a leg may have inherited those of another call.
 
     BX24_STATUS goes last: where it is set, the others are.
@@ -25,6 +48,9 @@ def tell(conversation: Conversation, status: str, reason: str = "", registered: 
         "CRM_ENTITY_TYPE": entity.type if entity else "",
         "CRM_ENTITY_ID": str(entity.id) if entity else "",
         "CRM_CREATED_LEAD": str(registered.created_lead) if registered and registered.created_lead else "",
+        "CRM_NAME": about.name,
+        "RESPONSIBLE": about.responsible,
+        "RESPONSIBLE_SECONDS": str(about.seconds) if about.seconds else "",
         "STATUS": status,
     }
     conversation.set_outputs(values)

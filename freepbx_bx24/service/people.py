@@ -6,8 +6,28 @@ from dataclasses import replace
 
 from .. import numbers
 from ..bitrix24.directory import Directory
-from ..call import INBOUND, Person, Registration, SeenLeg, View
-from ..policy import Rules, person_named
+from ..call import INBOUND, OUTBOUND, Beginning, Person, Registration, SeenLeg, View
+from ..policy import Rules, Skip, decide_registration, person_named
+
+
+def decided(rules: Rules, directory: Directory, beginning: Beginning) -> Registration | Skip:
+    """What the CRM is told when a call begins, or why nothing: the rules, and who is who in the portal.
+
+    Left out are the calls of phones whose owner the CRM does not have, where `people_not_in_portal` says so, and calls
+    out to an employee's own phone: by a colleague, a ring group of mobiles, or forwarded to a mobile.
+    """
+    decision = decide_registration(rules, beginning)
+    if isinstance(decision, Skip):
+        return decision
+    person = decision.people[0]
+    left_out = rules.people_not_in_portal == "skip" and directory.loaded and not person.user_id
+    if left_out and not directory.user_id(person):
+        return Skip(f"extension {person.extension} has nobody in the portal")
+    if decision.direction == OUTBOUND and directory.employee_with_phone(decision.number):
+        return Skip("the number belongs to a colleague")
+    if decision.only_unknown and decision.entity:  # the dialplan knows the client
+        return replace(decision, create=False, only_unknown=False)
+    return decision
 
 
 def candidates(people: tuple[Person, ...], directory: Directory) -> list[tuple[int, str]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import Callable, Mapping, TypeVar
 
-from ..bitrix24 import statistic, telephony
+from ..bitrix24 import clients, statistic, telephony
 from ..bitrix24.client import Client, Result, Urgency
 from ..bitrix24.directory import Directory
-from ..call import Outcome, Person, Registration
+from ..call import Entity, Outcome, Person, Registration
 from ..errors import CallNotFound, PersonUnknown, PortalError
 from ..journal.records import Registered
 from .people import candidates
@@ -29,6 +30,18 @@ def asking_with_others(client: Client, patience: float) -> Ask:
     return lambda method, parameters, seconds: client.ask(
         method, parameters, total_seconds=seconds, patience_seconds=patience
     )
+
+
+def noting_made(ask_portal: Ask, made: set[Entity]) -> Ask:
+    """Ask as before, and note in `made` the CRM records that a register makes: nobody knew this client before."""
+
+    def ask(method: str, parameters: Mapping[str, object], seconds: float) -> Result:
+        result = ask_portal(method, parameters, seconds)
+        if method == telephony.REGISTER:
+            made.update(telephony.parse_registered(result.result).made)
+        return result
+
+    return ask
 
 
 def for_someone(
@@ -52,8 +65,12 @@ def for_someone(
 def register(ask_portal: Ask, directory: Directory, registration: Registration, total_seconds: float) -> Registered:
     """Register a call; a repeat with the same registration gives the same CALL_ID while the call is open.
 
+    Where only unknown clients may become leads and that is not decided yet, the CRM is searched first.
+
     :raises PortalError: where the portal can't be asked or refuses.
     """
+    ends = time.monotonic() + total_seconds
+    registration = searched(ask_portal, registration, total_seconds / 2)
 
     def ask(user_id: int, inner: str, seconds: float) -> Registered:
         parameters = telephony.register_parameters(registration, user_id, inner)
@@ -64,7 +81,23 @@ def register(ask_portal: Ask, directory: Directory, registration: Registration, 
         shown = registration.show
         return Registered(answer.call_id, user_id, answer.entity, answer.created_lead or 0, shown)
 
-    return for_someone(registration.people, directory, total_seconds, ask)
+    return for_someone(registration.people, directory, ends - time.monotonic(), ask)
+
+
+def searched(ask_portal: Ask, registration: Registration, total_seconds: float) -> Registration:
+    """The registration with what a search says of `only_unknown`: a lead is made for a client alone who is not found.
+
+    Where the search fails the portal decides: a lead too many is worth less than a client of whom nothing is left.
+    """
+    if not (registration.only_unknown and registration.create):
+        return registration
+    try:
+        reply = ask_portal(clients.METHOD, clients.parameters(registration.number), total_seconds)
+        create = registration.entity is None and clients.found(reply.result) is None
+    except PortalError as error:
+        LOG.info("%s: whether it is a client is not known: %s", registration.uniqueid, error)
+        create = True
+    return replace(registration, create=create, only_unknown=False)
 
 
 def finish(

@@ -7,19 +7,23 @@ import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
-from typing import Mapping
+from typing import Collection, Mapping
 
+from ..bitrix24 import telephony
+from ..bitrix24.clients import Client
 from ..bitrix24.replies import Result
-from ..call import INBOUND, Beginning, Person, Registration
+from ..call import INBOUND, Beginning, Entity, Registration
 from ..cards import opened_by_register
 from ..errors import GIVE_UP, PORTAL, ChannelError, PortalError
 from ..journal.records import REGISTER, Entry, LeftOut, Registered
 from ..pbx import frame as frames
 from ..pbx.agi import Conversation, harmless
-from ..policy import Skip, client_number, decide_registration
-from . import outputs, portal_calls, story
-from .people import resolved
+from ..policy import Skip, client_number
+from . import clients, leads, outputs, portal_calls, story
+from .outputs import NOBODY, About
+from .people import decided, resolved
 from .runtime import Runtime
+from .wishes import Wishes, about, wishes
 
 LOG = logging.getLogger("bx24.register")
 LEAVE_SECONDS = 0.03  # kept of the budget for setting the variables before the guard leaves
@@ -29,9 +33,7 @@ RETRY_SECONDS = 2.0
 def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) -> None:
     """Register the call of a frame. Whatever the portal does, the dialplan hears of it before the deadline."""
     beginning = frames.beginning(frame)
-    decision = decide_registration(runtime.settings.rules, beginning)
-    if isinstance(decision, Registration):
-        decision = _known_person_or_skip(runtime, decision)
+    decision = decided(runtime.settings.rules, runtime.directory, beginning)
     if isinstance(decision, Skip):
         LOG.info("%s: left out: %s", frame.uniqueid, decision.why)
         _tell(runtime, conversation, frame, outputs.SKIPPED, decision.why)
@@ -47,11 +49,19 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
         lambda future: _keep_unwritten(runtime, Entry(decision), future)
     )
     remaining = frame.deadline - LEAVE_SECONDS - time.monotonic()
+    wanted, number = wishes(runtime.settings.rules, beginning), decision.number
+    made: set[Entity] = set()
     if runtime.breaker.open or remaining <= 0:
         retry_later(runtime, decision.uniqueid, "the portal is not answering")
-        _tell(runtime, conversation, frame, outputs.PENDING, "the portal is not answering: registered later")
+        why = "the portal is not answering: registered later"
+        _tell(runtime, conversation, frame, outputs.PENDING, why, None, _about(runtime, wanted, number, made))
         return
-    attempt = runtime.in_background(_attempt, runtime, decision, remaining)
+    search = None
+    if not leads.wants_search(runtime, decision):  # else the attempt itself begins with it
+        # Beside the register, in threads of its own: a slow search costs nothing but what it would have told.
+        ask = portal_calls.asking_with_others(runtime.client, remaining)
+        search = clients.begin(runtime.clients, wanted, ask, number)
+    attempt = runtime.in_background(_attempt, runtime, decision, remaining, made)
     try:
         registered = attempt.result(timeout=remaining)
     except FutureTimeout:
@@ -59,17 +69,27 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
         if cancelled:
             retry_later(runtime, decision.uniqueid, "every connection to the portal was busy")
         _count_failure(runtime)
-        _tell(runtime, conversation, frame, outputs.PENDING, "the portal did not answer in time: registered later")
+        why = "the portal did not answer in time: registered later"
+        _tell(runtime, conversation, frame, outputs.PENDING, why, None, _about(runtime, wanted, number, made))
     except PortalError as error:
         if error.retryable and error.blame == PORTAL:  # a portal that refuses one call at once costs nobody time
             _count_failure(runtime)
         # What waits for the portal, or for a person who lets us in, is registered later; what it refuses is not.
         status = outputs.FAILED if error.remedy == GIVE_UP else outputs.PENDING
-        _tell(runtime, conversation, frame, status, harmless(error.message))
+        _tell(
+            runtime, conversation, frame, status, harmless(error.message), None, _about(runtime, wanted, number, made)
+        )
     else:
         if runtime.breaker.answered():
             LOG.info("the portal answers in time again")
-        _tell(runtime, conversation, frame, outputs.REGISTERED, "", registered)
+        left = frame.deadline - LEAVE_SECONDS - time.monotonic()
+        clients.wait(runtime.clients, wanted, search, number, left)
+        _tell(runtime, conversation, frame, outputs.REGISTERED, "", registered, _about(runtime, wanted, number, made))
+
+
+def _about(runtime: Runtime, wanted: Wishes, number: str, made: Collection[Entity]) -> About:
+    """What is known of the client at this moment."""
+    return about(runtime.clients.known(number), wanted, runtime.settings.rules, runtime.directory, made)
 
 
 def retry_later(runtime: Runtime, uniqueid: str, why: str, refused: bool = False) -> None:
@@ -80,11 +100,14 @@ def retry_later(runtime: Runtime, uniqueid: str, why: str, refused: bool = False
     runtime.wake.set()
 
 
-def _attempt(runtime: Runtime, registration: Registration, patience: float) -> Registered:
-    """One live request, which a caller waits for so many seconds; its answer is kept in any case."""
+def _attempt(runtime: Runtime, registration: Registration, patience: float, made: set[Entity]) -> Registered:
+    """One live request, which a caller waits for so many seconds; its answer is kept in any case.
+
+    :param made: gets the CRM records that it makes.
+    """
     uniqueid, origin, began = registration.uniqueid, runtime.client.origin, time.monotonic()
     try:
-        registered, together = _registered(runtime, registration, patience)
+        registered, together = _registered(runtime, registration, patience, made)
     except PortalError as error:
         LOG.warning("%s: register failed: %s", uniqueid, error)
         runtime.tell(uniqueid, REGISTER, story.live(1, time.monotonic() - began, error.message))
@@ -117,7 +140,9 @@ def turn_of(registration: Registration) -> str:
     return registration.number if registration.create else registration.uniqueid
 
 
-def _registered(runtime: Runtime, registration: Registration, patience: float) -> tuple[Registered, int]:
+def _registered(
+    runtime: Runtime, registration: Registration, patience: float, made: set[Entity]
+) -> tuple[Registered, int]:
     """Ask the portal, after whoever registers another call of this client now: it may be making the lead.
 
     Returns its answer, and how many registers went in that request.
@@ -127,16 +152,23 @@ def _registered(runtime: Runtime, registration: Registration, patience: float) -
     def ask(method: str, parameters: Mapping[str, object], seconds: float) -> Result:
         nonlocal together
         result = ask_portal(method, parameters, seconds)
-        together = result.together
+        if method == telephony.REGISTER:
+            together = result.together
+            leads.learn(runtime, registration, telephony.parse_registered(result.result))
         return result
+
+    def find(number: str) -> Client | None:
+        return runtime.clients.find(ask, number, runtime.request_seconds / 2)
 
     began = time.monotonic()
     opens = opened_by_register(registration, runtime.presence.is_whole(registration.uniqueid))
     registration = replace(registration, show=opens)
     with runtime.turns.turn(turn_of(registration), runtime.request_seconds / 2):
-        ask_portal = portal_calls.asking_with_others(runtime.client, patience - (time.monotonic() - began))
+        asking = portal_calls.asking_with_others(runtime.client, patience - (time.monotonic() - began))
+        ask_portal = portal_calls.noting_made(asking, made)
+        settled = leads.decided(runtime, registration, find)
         seconds = runtime.request_seconds - (time.monotonic() - began)
-        return portal_calls.register(ask, runtime.directory, registration, seconds), together
+        return portal_calls.register(ask, runtime.directory, settled, seconds), together
 
 
 def _keep_unwritten(runtime: Runtime, entry: Entry, future: Future[bool]) -> None:
@@ -144,16 +176,6 @@ def _keep_unwritten(runtime: Runtime, entry: Entry, future: Future[bool]) -> Non
     known_already = entry.registered is None  # what begin's False means; after it, False means that begin failed
     if future.exception() is not None or not (known_already or future.result()):
         runtime.unwritten[entry.uniqueid] = entry
-
-
-def _known_person_or_skip(runtime: Runtime, registration: Registration) -> Registration | Skip:
-    """`people_not_in_portal: skip` leaves out the calls of phones whose owner the CRM does not have."""
-    rules, directory = runtime.settings.rules, runtime.directory
-    person: Person = registration.people[0]
-    left_out = rules.people_not_in_portal == "skip" and directory.loaded and not person.user_id
-    if left_out and not directory.user_id(person):
-        return Skip(f"extension {person.extension} has nobody in the portal")
-    return registration
 
 
 def _count_failure(runtime: Runtime) -> None:
@@ -168,14 +190,15 @@ def _tell(
     status: str,
     reason: str,
     registered: Registered | None = None,
+    about: About = NOBODY,
 ) -> None:
     """Set the variables; a channel that is gone is no trouble, the hangup handler finishes the call."""
     try:
-        outputs.tell(conversation, status, reason, registered)
+        outputs.tell(conversation, status, reason, registered, about)
     except ChannelError as error:
         LOG.info("%s: %s", frame.uniqueid, error)
         runtime.tell(frame.uniqueid, story.DIALPLAN, f"could not be told {status}: {error}")
     else:
         allowed = runtime.settings.wait_in if frame.direction == INBOUND else runtime.settings.wait_out
         waited = max(allowed - (frame.deadline - time.monotonic()), 0.0)  # counted from the guard's own start
-        runtime.tell(frame.uniqueid, story.DIALPLAN, story.told(status, reason, registered, waited))
+        runtime.tell(frame.uniqueid, story.DIALPLAN, story.told(status, reason, registered, waited, about))

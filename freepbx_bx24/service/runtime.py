@@ -17,8 +17,10 @@ from ..settings import Settings
 from . import directory_file
 from .breaker import Breaker
 from .card_lane import CardLane
+from .clients import Clients
 from .clock import Clock
 from .ends import Ends
+from .flood import Flood
 from .presence import Presence
 from .surroundings import time_scale
 from .turns import Turns
@@ -56,6 +58,8 @@ class Runtime:
         self.request_seconds = request_seconds()
         self.breaker = Breaker()
         self.turns = Turns()
+        self.flood = Flood()
+        self.clients = Clients()
         self.beats = Beats()  # which loops must turn, so that the service is restarted when one hangs
         self._portal_threads = ThreadPoolExecutor(PORTAL_THREADS, thread_name_prefix="portal")
         self._under_way: set[Future[Any]] = set()
@@ -86,6 +90,7 @@ class Runtime:
     def _take(self, settings: Settings) -> None:
         self.settings = settings
         self.directory.belong_to(self.client.origin)
+        self.clients.belong_to(self.client.origin)
         self.directory_wanted.set()
         self.wake.set()
 
@@ -126,6 +131,7 @@ class Runtime:
 
         :param longest: seconds; what takes longer is left, since the journal knows that it is owed.
         """
+        self.clients.stop()
         self._portal_threads.shutdown(wait=False, cancel_futures=True)
         ends = time.monotonic() + longest
         wait(list(self._under_way), timeout=longest)

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Callable, Iterator
 from ..bitrix24.client import Client, Urgency
 from ..bitrix24.directory import Directory
 from ..bitrix24.portal import open_portal
-from ..call import Registration
+from ..call import Entity, Registration
 from ..errors import GIVE_UP, Bx24Error, ChannelError, ConfigurationError, PortalError
 from ..journal import records
 from ..journal.records import Entry, Registered
@@ -24,13 +25,15 @@ from ..log import log_to_file
 from ..outcome import decide_outcome
 from ..pbx import frame as frames
 from ..pbx.agi import Conversation, conversation_over, harmless
-from ..policy import Skip, decide_registration
+from ..policy import Skip
 from ..settings import Settings, load
-from . import directory_file, outputs, portal_calls
+from . import clients, directory_file, outputs, portal_calls
 from .finish import rebuilt_registration
 from .note import FRAME, RESULT, Note
-from .people import candidates, resolved
+from .outputs import NOBODY, About
+from .people import candidates, decided, resolved
 from .runtime import request_seconds
+from .wishes import about, wishes
 
 LOG = logging.getLogger("bx24.standalone")
 
@@ -98,14 +101,19 @@ def _register(frame: frames.Frame, note: Note, conversation: Conversation) -> No
         LOG.error("%s: register: the configuration can't be used: %s", frame.uniqueid, error)
         outputs.tell(conversation, outputs.FAILED, "the configuration can't be used: run bx24 check")
         return
-    decision = decide_registration(settings.rules, frames.beginning(frame))
+    beginning = frames.beginning(frame)
+    decision = decided(settings.rules, directory, beginning)
     if isinstance(decision, Skip):
         note.drop()
         outputs.tell(conversation, outputs.SKIPPED, decision.why)
         return
+    ask = portal_calls.asking(client, Urgency.REGISTER)
+    wanted, known, number = wishes(settings.rules, beginning), clients.Clients(), decision.number
+    search = clients.begin(known, wanted, ask, number)
+    made: set[Entity] = set()
     try:
-        ask = portal_calls.asking(client, Urgency.REGISTER)
-        registered = portal_calls.register(ask, directory, resolved(decision, directory), request_seconds())
+        noting = portal_calls.noting_made(ask, made)
+        registered = portal_calls.register(noting, directory, resolved(decision, directory), request_seconds())
     except PortalError as error:
         LOG.warning("%s: register failed: %s", frame.uniqueid, error)
         status = outputs.FAILED if error.remedy == GIVE_UP else outputs.PENDING
@@ -113,12 +121,16 @@ def _register(frame: frames.Frame, note: Note, conversation: Conversation) -> No
         return
     LOG.info("%s: registered as %s without the service", frame.uniqueid, registered.call_id)
     _keep(note.result, Entry(decision, registered))
-    _tell(conversation, outputs.REGISTERED, "", registered)
+    clients.wait(known, wanted, search, number, frame.deadline - time.monotonic())
+    client_is = about(known.known(number), wanted, settings.rules, directory, made)
+    _tell(conversation, outputs.REGISTERED, "", registered, client_is)
 
 
-def _tell(conversation: Conversation, status: str, reason: str, registered: Registered | None) -> None:
+def _tell(
+    conversation: Conversation, status: str, reason: str, registered: Registered | None, about: About = NOBODY
+) -> None:
     try:
-        outputs.tell(conversation, status, reason, registered)
+        outputs.tell(conversation, status, reason, registered, about)
     except ChannelError as error:
         LOG.info("%s", error)
 
@@ -127,12 +139,12 @@ def _finish(frame: frames.Frame, note: Note, conversation: Conversation) -> None
     try:
         settings = load()
         with _kept_by_register(frame) as kept:
-            entry = _what_register_left(settings, frame, kept)
+            client, directory = _portal(settings, frame)
+            entry = _what_register_left(settings, directory, frame, kept)
             if entry is None:
                 note.drop()
                 return
             outcome = decide_outcome(settings.rules, entry.registration, frames.ending(frame))
-            client, directory = _portal(settings, frame)
             ask = portal_calls.asking(client, Urgency.FINISH)
             registered = entry.registered
             if registered is None:
@@ -186,7 +198,9 @@ def _kept_by_register(frame: frames.Frame) -> Iterator[Path | None]:
             os.close(descriptor)
 
 
-def _what_register_left(settings: Settings, frame: frames.Frame, kept: Path | None) -> Entry | None:
+def _what_register_left(
+    settings: Settings, directory: Directory, frame: frames.Frame, kept: Path | None
+) -> Entry | None:
     """The call as register left it: its result or its frame, else what finish knows; None: it is left out."""
     try:
         if kept and kept.suffix == RESULT:
@@ -196,11 +210,11 @@ def _what_register_left(settings: Settings, frame: frames.Frame, kept: Path | No
                 records.registered_from_text(result["registered"]),
             )
         if kept:
-            decision = decide_registration(settings.rules, frames.beginning(frames.parse(kept.read_bytes())))
+            decision = decided(settings.rules, directory, frames.beginning(frames.parse(kept.read_bytes())))
             return Entry(decision) if isinstance(decision, Registration) else None
     except (OSError, ValueError, KeyError, TypeError, ChannelError) as error:
         LOG.warning("%s can't be used: %s", kept and kept.name, error)
-    rebuilt = rebuilt_registration(settings.rules, frame)
+    rebuilt = rebuilt_registration(settings.rules, directory, frame)
     if isinstance(rebuilt, Skip):
         return None
     call_id = frame.fact("call_id")

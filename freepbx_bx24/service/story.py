@@ -12,6 +12,7 @@ from ..errors import PortalError
 from ..journal.records import FINISH, REGISTER, Entry, Registered
 from ..outcome import ANSWERED, who_answered
 from .errands import Errand
+from .outputs import NOBODY, About
 
 CAME = "came"
 DIALPLAN = "dialplan"
@@ -52,11 +53,14 @@ def card(errand: Errand, users: Sequence[int], answer: Result | PortalError, tog
     return f"user {', '.join(map(str, users))}: {_way(together)}, {_milliseconds(seconds)}: {_said(errand, answer)}"
 
 
-def told(status: str, reason: str, answer: Registered | None, seconds: float) -> str:
+def told(status: str, reason: str, answer: Registered | None, seconds: float, about: About = NOBODY) -> str:
     """What the dialplan was told, and how long the caller had waited for that."""
     call_id = f", BX24_CALL_ID={answer.call_id}" if answer else ""
     because = f" ({reason})" if reason else ""
-    return f"BX24_STATUS={status}{because}{call_id}; the caller waited {_milliseconds(seconds)}"
+    name = f", BX24_CRM_NAME={about.name}" if about.name else ""
+    person = f", BX24_RESPONSIBLE={about.responsible}" if about.responsible else ""
+    rings = f" for {about.seconds} s" if about.seconds else ""
+    return f"BX24_STATUS={status}{because}{call_id}{name}{person}{rings}; the caller waited {_milliseconds(seconds)}"
 
 
 def hung_up(entry: Entry, outcome: Outcome, seen: bool, whole: bool, how: str) -> str:

@@ -193,3 +193,15 @@ def test_clients_are_listed_contacts_first_then_leads_then_companies(client: Cli
             "PERSONAL_MOBILE": "",
         },
     }
+
+
+def test_a_client_without_a_name_has_none_in_the_list(client: Client) -> None:
+    client.portal.world.entities.append(Entity("CONTACT", 77, "", ["+7 495 000-00-77"]))
+    (row,) = client.result(SEARCH, PHONE_NUMBER="+74950000077")
+    assert "NAME" not in row and row["CRM_ENTITY_ID"] == 77
+
+
+def test_a_portal_without_the_crm_searches_for_nobody(client: Client) -> None:
+    client.portal.switches.crm_installed = False
+    assert client.refusal(SEARCH, PHONE_NUMBER="+74951234567") == (400, "", "CRM is not installed.")
+    assert client.refusal(SEARCH) == (400, "", "PHONE_NUMBER is empty")

@@ -118,18 +118,21 @@ def search(context: Context, parameters: dict[str, Any]) -> list[dict[str, Any]]
     phone = php.text(parameters.get("PHONE_NUMBER"))
     if not phone:
         raise refusal("PHONE_NUMBER is empty")
+    if not context.switches.crm_installed:
+        raise refusal("CRM is not installed.")
     found: list[dict[str, Any]] = []
     for entity_type in ("CONTACT", "LEAD", "COMPANY"):
         for entity in context.world.with_phone(entity_type, phone)[:SEARCH_LIMIT]:
-            found.append(
-                {
-                    "CRM_ENTITY_TYPE": entity.entity_type,
-                    "CRM_ENTITY_ID": entity.entity_id,
-                    "ASSIGNED_BY_ID": entity.assigned_by_id,
-                    "NAME": entity.name,
-                    "ASSIGNED_BY": _assigned_by(context.world.employee(entity.assigned_by_id)),
-                }
-            )
+            row = {
+                "CRM_ENTITY_TYPE": entity.entity_type,
+                "CRM_ENTITY_ID": entity.entity_id,
+                "ASSIGNED_BY_ID": entity.assigned_by_id,
+                "NAME": entity.name,
+                "ASSIGNED_BY": _assigned_by(context.world.employee(entity.assigned_by_id)),
+            }
+            if not entity.name:
+                del row["NAME"]
+            found.append(row)
     return found
 
 

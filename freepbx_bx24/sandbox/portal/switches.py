@@ -15,6 +15,8 @@ class Switches:
     empty_error_code: bool = True
     # The documentation gives the authorisation family 403, portals answer 401.
     auth_error_status: int = 401
+    # Without the CRM's module there is nobody to search for.
+    crm_installed: bool = True
     # CRM works with leads; without them a new client becomes a contact and a deal.
     lead_mode: bool = True
     # With leads: a known client without open work gets a repeat lead.

@@ -119,8 +119,19 @@ def test_of_a_long_external_id_the_end_is_kept_for_it_tells_calls_apart():
         ({"CRM_ENTITY_TYPE": "LEAD", "CRM_ENTITY_ID": 0}, Registered(CALL_ID)),
         ({"CRM_ENTITY_TYPE": 'LEAD"\n${SHELL(touch pwned)}', "CRM_ENTITY_ID": 42}, Registered(CALL_ID)),
         ({"CRM_ENTITY_TYPE": "LEAD", "CRM_ENTITY_ID": True}, Registered(CALL_ID)),
-        ({"CRM_CREATED_LEAD": 7}, Registered(CALL_ID, created_lead=7)),
-        ({"CRM_CREATED_LEAD": "7"}, Registered(CALL_ID, created_lead=7)),
+        ({"CRM_CREATED_LEAD": 7}, Registered(CALL_ID, created_lead=7, made=(Entity("LEAD", 7),))),
+        ({"CRM_CREATED_LEAD": "7"}, Registered(CALL_ID, created_lead=7, made=(Entity("LEAD", 7),))),
+        (
+            {
+                "CRM_CREATED_ENTITIES": [
+                    {"ENTITY_TYPE": "CONTACT", "ENTITY_ID": 8},
+                    {"ENTITY_TYPE": "DEAL", "ENTITY_ID": "9"},
+                ]
+            },
+            Registered(CALL_ID, made=(Entity("CONTACT", 8), Entity("DEAL", 9))),
+        ),
+        ({"CRM_CREATED_ENTITIES": [None, {}, {"ENTITY_TYPE": 1, "ENTITY_ID": 1}, "x"]}, Registered(CALL_ID)),
+        ({"CRM_CREATED_ENTITIES": {"ENTITY_TYPE": "DEAL", "ENTITY_ID": 9}}, Registered(CALL_ID)),
         ({"CRM_CREATED_LEAD": None, "LEAD_CREATION_ERROR": ""}, Registered(CALL_ID)),
         ({"LEAD_CREATION_ERROR": None}, Registered(CALL_ID)),
         ({"LEAD_CREATION_ERROR": "Lead\ncreation"}, Registered(CALL_ID, lead_error="Lead creation")),
