@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Callable, Mapping, Sequence
 
 from .call import INBOUND, Ending, Outcome, Person, Registration, SeenLeg, View
@@ -175,6 +176,14 @@ _ORDER: Mapping[str, Callable[[Sequence[Talk]], list[SeenLeg]]] = {
 
 
 # -- not answered --------------------------------------------------------------------------------------------------
+
+
+def asks_for_responsible(registration: Registration, view: View) -> bool:
+    """Whether it depends on the client's manager in the CRM whose a missed call is."""
+    if registration.direction != INBOUND or RESPONSIBLE not in registration.missed_owner:
+        return False
+    before = registration.missed_owner[: registration.missed_owner.index(RESPONSIBLE)]
+    return not _owners_of_missed(replace(registration, missed_owner=before), view, None)
 
 
 def _owners_of_missed(registration: Registration, view: View, responsible: Person | None) -> list[Person]:

@@ -35,7 +35,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 class Registered:
     """What the portal said to register: its CALL_ID, who owns the call there, and what it is bound to.
 
-    `shown` is whether the request opened the owner's card.
+    `shown` is whether the request opened the owner's card, `made` whether this very call made the record: nobody knew
+    the client before.
     """
 
     call_id: str
@@ -43,6 +44,7 @@ class Registered:
     entity: Entity | None = None
     created_lead: int = 0
     shown: bool = False
+    made: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Mapping
 
 from ..call import INBOUND, OUTBOUND, Beginning, Ending
 from ..errors import ChannelError
+from .channels import device_of
 
 REGISTER = "register"
 FINISH = "finish"
@@ -92,7 +93,7 @@ def beginning(frame: Frame) -> Beginning:
         did=(frame.argument or frame.environment("extension")) if inbound else caller,
         started=datetime.fromtimestamp(frame.started).astimezone(),
         caller_name=frame.environment("calleridname"),
-        extension=frame.fact("extension"),
+        extension=frame.fact("extension") or ("" if inbound else device_of(frame.environment("channel"))),
         trunk=trunk_of(frame),
         skip=frame.fact("skip"),
         line=frame.fact("line"),

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Mapping, Sequence
 
+from ..bitrix24.client import Urgency
 from ..call import Outcome
-from ..errors import JournalError
+from ..errors import JournalError, PortalError
 from ..journal.records import HUNG_UP, Entry
 from ..journal.store import Journal
-from ..outcome import decide_outcome
-from . import legs_text, people, story
+from ..outcome import MISSED, asks_for_responsible, decide_outcome
+from . import legs_text, people, portal_calls, story
 from .at_work import at_work
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ LOG = logging.getLogger("bx24.ends")
 LAG_SECONDS = 2.0
 # At a start: until the manager interface has said what channels there are.
 START_SECONDS = 15.0
+SEARCH_SECONDS = 5.0  # for the client's manager: nobody waits, but the missed call is to be seen
 SHORTEST_SCALE = 0.2  # in tests that run faster: never less than what a busy machine may take
 
 
@@ -70,7 +72,7 @@ class Ends:
         with self._lock:
             expected = self._expected.pop(uniqueid, None) is not None
         if expected:
-            self.runtime.in_background(self._settle, uniqueid)
+            self.runtime.in_background(self._settle, uniqueid, True)
         return expected
 
     def look(self) -> None:
@@ -123,12 +125,20 @@ class Ends:
         with self._lock:
             return [uniqueid for uniqueid in found if self._expected.pop(uniqueid, None) is not None]
 
-    def _settle(self, uniqueid: str) -> None:
-        """Write the end of a call down whose hangup handler has run."""
+    def settle_soon(self, uniqueid: str) -> None:
+        """The call is over, and the CRM is to be asked before its end is written down: not while anybody waits."""
+        self._expect(uniqueid, START_SECONDS)
+        self.gone(uniqueid)
+
+    def _settle(self, uniqueid: str, searching: bool = False) -> None:
+        """Write the end of a call down whose hangup handler has run.
+
+        :param searching: this thread may ask the CRM who the client's manager is.
+        """
         try:
             for entry in _entries(self.runtime, [uniqueid]):
                 if entry.outcome is None and entry.ending is not None:
-                    self._end([End(entry, self._legs(entry), entry.ending.ended.timestamp())])
+                    self._end([End(entry, self._legs(entry), entry.ending.ended.timestamp())], searching=searching)
         except JournalError:  # its thread has said so in the log
             self._expect(uniqueid, START_SECONDS)
         except Exception:  # in a thread that nobody waits for: it must not die in silence
@@ -139,11 +149,24 @@ class Ends:
         """What is known of a call's legs; it is watched no more."""
         return self.runtime.presence.end(entry.uniqueid) or entry.legs
 
-    def _end(self, ends: Sequence[End]) -> None:
+    def _outcome(self, end: End, searching: bool) -> Outcome:
+        outcome = outcome_of(self.runtime, end)
+        if not (searching and wants_search(self.runtime, end, outcome)):
+            return outcome
+        ask = portal_calls.asking(self.runtime.client, Urgency.FINISH)
+        number, seconds = end.entry.registration.number, min(SEARCH_SECONDS, self.runtime.request_seconds)
+        try:
+            self.runtime.clients.find(ask, number, seconds)
+        except PortalError as error:
+            LOG.info("%s: the client's manager could not be asked for: %s", end.entry.uniqueid, error.message)
+            return outcome
+        return outcome_of(self.runtime, end)
+
+    def _end(self, ends: Sequence[End], searching: bool = False) -> None:
         # What a script alone is at work on, or has left behind, tells its end by itself.
         left_behind = at_work(self.runtime.state) if any(end.how for end in ends) else set()
         outcomes = {
-            end.entry.uniqueid: (end, outcome_of(self.runtime, end))
+            end.entry.uniqueid: (end, self._outcome(end, searching))
             for end in ends
             if not end.how or end.entry.uniqueid not in left_behind
         }
@@ -160,7 +183,23 @@ def outcome_of(runtime: Runtime, end: End) -> Outcome:
     """What the CRM is to be told of an end."""
     entry, rules = end.entry, runtime.settings.rules
     view = people.named(legs_text.read(end.legs), rules, runtime.directory)
-    return decide_outcome(rules, entry.registration, entry.ending, view, until=end.until, seen=end.seen)
+    new = entry.registered is not None and entry.registered.made  # its record is the line's person's, as the call is
+    found = None if new else runtime.clients.known(entry.registration.number)
+    responsible = people.responsible(found, runtime.directory)
+    return decide_outcome(
+        rules, entry.registration, entry.ending, view, until=end.until, seen=end.seen, responsible=responsible
+    )
+
+
+def wants_search(runtime: Runtime, end: End, outcome: Outcome) -> bool:
+    """Whether the CRM has to be asked first who the client's manager is; not while the portal is away."""
+    if outcome.status_code != MISSED or runtime.portal_down or runtime.breaker.open:
+        return False
+    registration, registered = end.entry.registration, end.entry.registered
+    if registered is not None and (registered.made or registered.entity is None):
+        return False  # the CRM knew nobody
+    view = people.named(legs_text.read(end.legs), runtime.settings.rules, runtime.directory)
+    return runtime.clients.known(registration.number) is None and asks_for_responsible(registration, view)
 
 
 def write(journal: Journal, end: End, outcome: Outcome, due: float) -> None:

@@ -73,13 +73,10 @@ def handle(runtime: Runtime, frame: frames.Frame) -> None:
     if runtime.presence.is_up(uniqueid) is None:
         _end(runtime, entry, since(frame))
         return
-    known = entry
-    try:
-        runtime.write(lambda journal: _keep(journal, known, since(frame))).result()
-    except JournalError:
-        _end(runtime, entry, since(frame))
-    else:
+    if _kept(runtime, entry, since(frame)):
         runtime.ends.expect(uniqueid)
+    else:
+        _end(runtime, entry, since(frame))
 
 
 def _end(runtime: Runtime, entry: Entry, due: float) -> None:
@@ -87,6 +84,9 @@ def _end(runtime: Runtime, entry: Entry, due: float) -> None:
     assert entry.ending
     end = ends.End(entry, runtime.presence.end(entry.uniqueid) or entry.legs, entry.ending.ended.timestamp())
     outcome = ends.outcome_of(runtime, end)
+    if ends.wants_search(runtime, end, outcome) and _kept(runtime, entry, due):
+        runtime.ends.settle_soon(entry.uniqueid)
+        return
     LOG.info("%s: %s, %d s", entry.uniqueid, outcome.status_code, outcome.talk_seconds)
 
     def write(journal: Journal) -> None:
@@ -98,6 +98,15 @@ def _end(runtime: Runtime, entry: Entry, due: float) -> None:
     except JournalError:  # the disk refuses: tell the portal now, in the background
         runtime.in_background(_register_and_finish, runtime, entry, outcome)
     runtime.wake.set()
+
+
+def _kept(runtime: Runtime, entry: Entry, due: float) -> bool:
+    """Whether what the hangup handler said is in the journal; False where the disk refuses."""
+    try:
+        runtime.write(lambda journal: _keep(journal, entry, due)).result()
+    except JournalError:
+        return False
+    return True
 
 
 def _keep(journal: Journal, entry: Entry, due: float) -> None:

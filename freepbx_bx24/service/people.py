@@ -8,6 +8,7 @@ from .. import numbers
 from ..bitrix24.directory import Directory
 from ..call import INBOUND, OUTBOUND, Beginning, Person, Registration, SeenLeg, View
 from ..policy import Rules, Skip, decide_registration, person_named
+from .wishes import Known
 
 
 def decided(rules: Rules, directory: Directory, beginning: Beginning) -> Registration | Skip:
@@ -79,3 +80,10 @@ def person_of(leg: SeenLeg, rules: Rules, directory: Directory) -> Person | None
         return Person(user_id=user_id) if user_id else None
     person = person_named(rules, leg.device if leg.device in rules.people else leg.user or leg.device)
     return person if person and (directory.user_id(person) or not directory.loaded) else None
+
+
+def responsible(known: Known | None, directory: Directory) -> Person | None:
+    """The client's manager, by the CRM's last answer, as far as the portal has him as an employee."""
+    client = known.client if known else None
+    person = Person(user_id=client.responsible) if client and client.responsible else None
+    return person if person and directory.user_id(person) else None

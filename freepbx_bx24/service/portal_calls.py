@@ -78,8 +78,8 @@ def register(ask_portal: Ask, directory: Directory, registration: Registration, 
         answer = telephony.parse_registered(reply.result)
         if answer.lead_error:
             LOG.info("%s: registered, but no lead was made: %s", registration.uniqueid, answer.lead_error)
-        shown = registration.show
-        return Registered(answer.call_id, user_id, answer.entity, answer.created_lead or 0, shown)
+        made = answer.entity in answer.made
+        return Registered(answer.call_id, user_id, answer.entity, answer.created_lead or 0, registration.show, made)
 
     return for_someone(registration.people, directory, ends - time.monotonic(), ask)
 

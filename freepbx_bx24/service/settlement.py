@@ -202,7 +202,8 @@ def _registered(runtime: Runtime, errand: Errand, answer: Result) -> Step:
     uniqueid = errand.item.uniqueid
     if said.lead_error:
         LOG.info("%s: registered, but no lead was made: %s", uniqueid, said.lead_error)
-    registered = Registered(said.call_id, errand.user_id, said.entity, said.created_lead or 0, errand.opens)
+    made = said.entity in said.made
+    registered = Registered(said.call_id, errand.user_id, said.entity, said.created_lead or 0, errand.opens, made)
     LOG.info("%s: registered late as %s", uniqueid, registered.call_id)
     origin = runtime.client.origin
 

@@ -207,3 +207,12 @@ def test_a_trunks_name_is_found_in_no_time_in_any_channel_name(channel: str) -> 
     began = time.monotonic()
     frames.trunk_of(parsed(agi_channel=channel))
     assert time.monotonic() - began < 0.5
+
+
+def test_who_dials_out_is_his_telephone_where_no_freepbx_says_whose_it_is() -> None:
+    assert frames.beginning(parsed(direction="out", agi_channel="PJSIP/101-0000002f")).extension == "101"
+    assert frames.beginning(
+        parsed(direction="out", agi_channel="PJSIP/101-0000002f", fact_extension="105")
+    ).extension == ("105")
+    assert frames.beginning(parsed(direction="out", agi_channel="Local/1@here-0000002f;2")).extension == ""
+    assert frames.beginning(parsed(direction="in", agi_channel="PJSIP/city-0000002f")).extension == ""

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.support.running_service import MANAGER_FILE, RunningService, wait_until
+from freepbx_bx24.sandbox.portal import Reply
+from tests.support.running_service import MANAGER_FILE, RunningService, asked, wait_until
 from tests.support.shown_asterisk import CALL, RINGS, UNIQUEID, Asterisk
 
 OUTSIDE = "89161234567"
@@ -167,3 +168,73 @@ def test_a_call_whose_hangup_handler_had_run_when_the_service_died_is_told_at_th
     (call,) = service.wait_for_calls(seconds=15)
     assert call["STATUS_CODE"] == "200"
     assert call["CALL_DURATION"] >= 1
+
+
+# -- whose a missed call is ----------------------------------------------------------------------------------
+
+
+def missed(service: RunningService, number: str) -> dict[str, object]:
+    service.register(environment={"callerid": number})
+    service.finish(environment={"callerid": number}, variables={"DIALSTATUS": "NOANSWER"})
+    (call,) = service.wait_for_calls(seconds=10)
+    return call
+
+
+def searches(service: RunningService) -> int:
+    return asked(service.portal).count("telephony.externalcall.searchcrmentities")
+
+
+def test_a_missed_call_of_a_client_belongs_to_his_manager_in_the_crm(service: RunningService) -> None:
+    client = service.portal.world.create("CONTACT", "Test Client", "+79160000042", assigned_by_id=1105)
+    service.start()
+    call = missed(service, "+79160000042")
+    assert (call["STATUS_CODE"], call["finished_by"], call["CRM_ENTITY_ID"]) == ("304", 1105, client.entity_id)
+    assert searches(service) == 1
+
+
+@pytest.mark.parametrize("manager", [0, 99999], ids=["has none", "has left"])
+def test_it_belongs_to_the_lines_person_where_the_client_has_no_manager(service: RunningService, manager: int) -> None:
+    service.portal.world.create("CONTACT", "Test Client", "+79160000042", assigned_by_id=manager)
+    service.start()
+    assert missed(service, "+79160000042")["finished_by"] == 1102
+
+
+def test_whom_the_crm_did_not_know_is_not_searched_for_and_the_lead_made_for_him_has_no_manager_yet(
+    service: RunningService,
+) -> None:
+    service.start()
+    assert missed(service, "+79160000043")["finished_by"] == 1102
+    assert searches(service) == 0
+
+
+def test_an_answered_call_asks_for_no_manager(service: RunningService) -> None:
+    service.portal.world.create("CONTACT", "Test Client", "+79160000042", assigned_by_id=1105)
+    service.start()
+    service.register(environment={"callerid": "+79160000042"})
+    variables = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "9", "DIALEDPEERNUMBER": "103"}
+    service.finish(environment={"callerid": "+79160000042"}, variables=variables)
+    (call,) = service.wait_for_calls()
+    assert (call["finished_by"], searches(service)) == (1103, 0)
+
+
+def test_a_portal_that_can_not_say_who_the_manager_is_gets_the_call_all_the_same(service: RunningService) -> None:
+    service.portal.world.create("CONTACT", "Test Client", "+79160000042", assigned_by_id=1105)
+    service.portal.scripted_replies.add("telephony.externalCall.searchCrmEntities", lambda reply: Reply(500, b"oops"))
+    service.start()
+    call = missed(service, "+79160000042")
+    assert (call["STATUS_CODE"], call["finished_by"]) == ("304", 1102)
+
+
+def test_a_service_that_dies_while_it_asks_tells_the_call_at_the_next_start(service: RunningService) -> None:
+    service.portal.world.create("CONTACT", "Test Client", "+79160000042", assigned_by_id=1105)
+    service.start()
+    with service.portal.gate("telephony.externalCall.searchCrmEntities") as gate:
+        service.register(environment={"callerid": "+79160000042"})
+        done = service.finish(environment={"callerid": "+79160000042"}, variables={"DIALSTATUS": "NOANSWER"})
+        assert done.seconds < 1.0  # the channel does not wait for it
+        wait_until(lambda: searches(service) == 1, 5, service.log)
+        service.stop(9)
+        gate.release()
+    service.start()
+    (call,) = service.wait_for_calls(seconds=15)
+    assert (call["STATUS_CODE"], call["CALL_DURATION"]) == ("304", 0)
