@@ -94,6 +94,7 @@ def test_a_queue_is_no_answer_of_an_outbound_call() -> None:
         ("PJSIP/1001-0000000a", "FMGL-1001@from-internal", "", "1001"),
         ("Local/1001@from-internal-00000001;1", "FMGL-1001@from-internal", "", ""),
         ("", "FMGL-1001-1002@from-internal", "", ""),
+        ("Local/1001@bx24-responsible-00000001;1", "1001@bx24-responsible/n", "", "1001"),  # rung first by our dialplan
         ("", "LC-1001@from-internal", "", ""),
         ("Local/89991234567@from-internal-00000002;1", "89991234567@from-internal/n", "", ""),
         ("", "", "Local/1002@from-queue/n", "1002"),
