@@ -20,9 +20,10 @@ MONITOR = "/var/spool/asterisk/monitor"
 SOUNDS = "usr/share/asterisk/sounds"
 VOICEMAIL = "var/spool/asterisk/voicemail"
 # What voices say is silence here, and as long as this. Debian's own prompts are not to be heard (the module of their
-# format is not loaded), so that features which play them take no longer than a test wants to wait.
+# format is not loaded), so that features which play them take no longer than a test wants to wait. Without theirs the
+# feature codes for transfers do nothing.
 GREETINGS = {"unavail": 0.4, "busy": 0.4}
-PROMPTS = {"ss-noservice": 3.0, "vm-goodbye": 2.0, "beep": 0.1}
+PROMPTS = {"ss-noservice": 3.0, "vm-goodbye": 2.0, "beep": 0.1, "beeperr": 0.1, "pbx-transfer": 0.2, "pbx-invalid": 0.2}
 # Not a file of Asterisk's: the part of asterisk.conf that is ours.
 _OPTIONS_FILE = "asterisk-options.conf"
 

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from ..stage import Stage
+
+
+def play(stage: Stage) -> None:
+    stage.follow("6", "mobile 7")
+    caller = stage.call_in("follow-me")
+    stage.wait_for_card("6")
+    stage.answer("mobile 7")
+    stage.wait_for_card("6", shown=False)
+    stage.talk(2.0)
+    caller.hang_up()

@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from ..stage import Stage
+
+
+def play(stage: Stage) -> None:
+    first = stage.call_in("1")
+    stage.answer("1")
+    second = stage.call_in("1")
+    stage.answer("1", 2)
+    stage.talk(2.0)
+    first.hang_up()
+    stage.talk(1.5)
+    second.hang_up()
