@@ -9,6 +9,7 @@ INBOUND = "in"
 OUTBOUND = "out"
 
 RING, ANSWER, NEVER = "ring", "answer", "never"  # when a person's card opens
+TALKED, ALWAYS = "answered", "always"  # whose recordings the CRM gets, or NEVER
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class Ending:
     """What the channel's variables said in the hangup handler (seconds are whole; empty text: not set).
 
     `queue` is the last queue that the call waited in, `menu` the last menu's context, `voicemail` how leaving a message
-    went (VMSTATUS).
+    went (VMSTATUS). `files` are the names of recordings, in order, and `voicemail_file` that of the message left: as the
+    channel said them, not yet trusted.
     """
 
     uniqueid: str
@@ -83,6 +85,8 @@ class Ending:
     queue: str = ""
     menu: str = ""
     voicemail: str = ""
+    files: tuple[str, ...] = ()
+    voicemail_file: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ class Registration:
 
     `create` is whether a lead may be made, with `only_unknown` for a client alone of whom a search finds nothing.
     `cards` is when cards open (RING, ANSWER or NEVER), `show` whether register itself may open one. `missed_owner` are
-    the strategies of who owns the call where nobody talks. `rule` is for people: why this line, this person, and
+    the strategies of who owns the call where nobody talks. `recordings` is TALKED, ALWAYS or NEVER. `rule` is for people: why this line, this person, and
     whether a lead may be made.
     """
 
@@ -151,6 +155,7 @@ class Registration:
     only_unknown: bool = False
     cards: str = RING
     missed_owner: tuple[str, ...] = ()
+    recordings: str = TALKED
 
 
 @dataclass(frozen=True)

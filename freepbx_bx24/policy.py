@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Mapping
 
 from . import numbers
-from .call import INBOUND, NEVER, RING, Beginning, Entity, Person, Registration
+from .call import INBOUND, NEVER, RING, TALKED, Beginning, Entity, Person, Registration
 
 # Whether the CRM makes a lead for a client: as the portal decides, or only where a search finds nobody, or NEVER.
 PORTAL, UNKNOWN = "portal", "unknown"
@@ -15,6 +15,8 @@ PORTAL, UNKNOWN = "portal", "unknown"
 RESPONSIBLE, LAST_RUNG, PERSON = "responsible", "last_rung", "person"
 # Who owns an answered call where several talked.
 LAST, LONGEST, FIRST = "last", "longest", "first"
+# Of one call's several recordings: one file of all of them in order, or the longest alone (LONGEST).
+MERGE = "merge"
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class LineRules:
     `number` is the LINE_NUMBER in the CRM; `dids` are further DIDs or patterns that belong to it; `trunk` is the name
     of the trunk whose calls without a known DID belong to it. `create_in` and `create_out` are PORTAL, UNKNOWN or
     NEVER, `cards` RING, ANSWER or NEVER. `responsible_seconds` is for how long the client's manager is rung first, 0
-    for not at all; `client_name` whether telephones show the name that the CRM has.
+    for not at all; `client_name` whether telephones show the name that the CRM has; `recordings` whose recordings the
+    CRM gets: TALKED, ALWAYS or NEVER.
     """
 
     number: str
@@ -39,6 +42,27 @@ class LineRules:
     missed_owner: tuple[str, ...] = (RESPONSIBLE, LAST_RUNG, PERSON)
     responsible_seconds: int = 0
     client_name: bool = False
+    recordings: str = TALKED
+
+
+@dataclass(frozen=True)
+class RecordingRules:
+    """How recordings go to the CRM.
+
+    :ivar format: "mp3" (at `kbps` kilobits a second), or "wav". :ivar min_seconds: shorter talks are not worth one.
+    :ivar voicemail: whether a message left is the missed call's recording. :ivar several: MERGE or LONGEST.
+    :ivar folders: where recordings lie; empty: where Asterisk has them. :ivar base64_up_to: megabytes that go within
+        the request itself. :ivar skip_extensions: patterns of those whose talks are never sent.
+    """
+
+    format: str = "mp3"
+    kbps: int = 32
+    min_seconds: int = 3
+    voicemail: bool = True
+    several: str = MERGE
+    folders: tuple[str, ...] = ()
+    base64_up_to: int = 5
+    skip_extensions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +86,7 @@ class Rules:
     people_not_in_portal: str = "default"
     skip_blacklist: bool = True
     finish_person: str = LAST
+    recordings: RecordingRules = field(default_factory=RecordingRules)
 
 
 @dataclass(frozen=True)
@@ -173,6 +198,7 @@ def decide_registration(rules: Rules, beginning: Beginning) -> Registration | Sk
         cards=chosen.cards,
         entity=_entity(beginning.entity_type, beginning.entity_id),
         missed_owner=chosen.missed_owner if inbound else (),
+        recordings=chosen.recordings,
         rule=rule,
     )
 

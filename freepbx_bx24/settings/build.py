@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any, Callable
 
 from .. import numbers
 from ..call import Person
-from ..policy import LineRules, Rules
+from ..policy import LineRules, RecordingRules, Rules
 from . import files, secret, webhook
 from .model import PortalSettings, Settings
 from .options import OPTIONS
@@ -33,14 +34,15 @@ def build(path: Path, values: Values) -> tuple[Settings, list[Problem]]:
         lines=_lines(values),
         unlisted=LineRules("", **_defaults(values)),
         lines_not_listed=_get(values, "lines_not_listed"),
-        skip_dids=_get(values, "skip.dids") or (),
-        skip_extensions=_get(values, "skip.extensions") or (),
-        skip_numbers=_get(values, "skip.numbers") or (),
+        skip_dids=_get(values, "skip.dids"),
+        skip_extensions=_get(values, "skip.extensions"),
+        skip_numbers=_get(values, "skip.numbers"),
         anonymous=_get(values, "anonymous"),
         people={name[1]: given.value for name, given in values.items() if len(name) == 2 and name[0] == "people"},
         people_not_in_portal=_get(values, "people_not_in_portal"),
         skip_blacklist=_get(values, "skip.blacklist"),
         finish_person=_get(values, "finish_person"),
+        recordings=RecordingRules(**{name: _get(values, f"recordings.{name}") for name in _RECORDING_OPTIONS}),
     )
     problems += _claimed_twice(values, country, rules.area_code)
     settings = Settings(
@@ -71,7 +73,7 @@ def _get(values: Values, path: str) -> Any:
         return given.value
     option = _BY_PATH[path]
     if not option.default:
-        return None
+        return () if option.kind.is_list else None
     if option.kind.is_list:
         return tuple(option.kind.read(one.strip()) for one in option.default.strip("[]").split(","))
     return option.kind.read(option.default)
@@ -86,7 +88,9 @@ _LINE_OPTIONS = {
     "missed_owner": ("missed_owner",),
     "responsible_seconds": ("responsible",),
     "client_name": ("client_name",),
+    "recordings": ("recordings",),
 }
+_RECORDING_OPTIONS = tuple(one.name for one in dataclasses.fields(RecordingRules))
 
 
 def _defaults(values: Values) -> dict[str, Any]:

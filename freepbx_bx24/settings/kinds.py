@@ -79,6 +79,18 @@ def seconds(least: float, most: float) -> Kind:
     return Kind(f"{least} to {most} seconds, such as 2.0, 2s or 500ms", read)
 
 
+def whole(least: int, most: int, unit: str, suffix: str = "") -> Kind:
+    """A whole number. :param unit: what is counted, for people. :param suffix: may stand behind it."""
+
+    def read(typed: str) -> int:
+        found = re.fullmatch(r"([0-9]{1,6})(?: ?" + re.escape(suffix) + ")?", typed)
+        if not found or not least <= int(found[1]) <= most:
+            raise ValueError
+        return int(found[1])
+
+    return Kind(f"{least} to {most} {unit}", read)
+
+
 def list_of(kind: Kind) -> Kind:
     """A list of values of one kind."""
     return Kind(kind.allowed, kind.read, is_list=True)
@@ -146,6 +158,7 @@ NUMBER = Kind('a number, a prefix such as "+7800*", or an Asterisk pattern such 
 NUMBERS = list_of(NUMBER)
 ANONYMOUS = Kind('skip, or 1 to 15 digits to show, such as "70000000000"', _anonymous)
 RING_FIRST = Kind("no, or 3 to 120 whole seconds, such as 15s", _ring_first)
+FOLDER = pattern(r"/[^\x00-\x1f\x7f]{1,999}", "a path that begins with /, of at most 1000 characters")
 # LINE_NUMBER of the portal holds 50 characters.
 LINE = text(50)
 ADDRESS = Kind(

@@ -56,6 +56,8 @@ _MISSED_OWNER_DOC = (
 )
 _RESPONSIBLE_DOC = "For how long the client's manager in the CRM is rung first, or no."
 _CLIENT_NAME_DOC = "Whether phones show the client's name from the CRM."
+_RECORDINGS = kinds.choice(answered="answered", always="always", never="never")
+_RECORDINGS_DOC = "Whose recordings the CRM gets: of answered calls, of all calls that have one (always), or never."
 _YES_NO = kinds.choice(yes=True, no=False)
 _SHOWN = kinds.choice(full=False, masked=True)
 
@@ -78,6 +80,7 @@ SECTIONS = (
         kinds.text(80),
         '"10101"',
     ),
+    Section("recordings", "How a call's recording goes to the CRM. The files on this machine are never changed."),
     Section("keep", "How long things are kept."),
 )
 
@@ -187,6 +190,7 @@ OPTIONS = (
     ),
     Option("line_defaults.responsible", kinds.RING_FIRST, _RESPONSIBLE_DOC, "15s", "no"),
     Option("line_defaults.client_name", _YES_NO, _CLIENT_NAME_DOC, "yes", "no"),
+    Option("line_defaults.recordings", _RECORDINGS, _RECORDINGS_DOC, "never", "answered"),
     Option("lines.*.name", kinds.text(100), "What people call the line.", "Sales"),
     Option("lines.*.person", kinds.PERSON, "Who owns the line's inbound calls until somebody talks.", "101"),
     Option("lines.*.source", kinds.text(50), "The source in the CRM (its STATUS_ID).", "WEB"),
@@ -196,6 +200,7 @@ OPTIONS = (
     Option("lines.*.missed_owner", _MISSED_OWNER, _MISSED_OWNER_DOC, "[person]"),
     Option("lines.*.responsible", kinds.RING_FIRST, _RESPONSIBLE_DOC, "15s"),
     Option("lines.*.client_name", _YES_NO, _CLIENT_NAME_DOC, "yes"),
+    Option("lines.*.recordings", _RECORDINGS, _RECORDINGS_DOC, "always"),
     Option("lines.*.dids", kinds.NUMBERS, "More numbers (DIDs) of this line.", '["770002", "_8800333001X"]'),
     Option("lines.*.trunk", kinds.text(80), "The trunk whose calls without a known number are this line's.", "mts"),
     Option(
@@ -230,6 +235,48 @@ OPTIONS = (
         "Who owns an answered call where several people talked: the last, the one who talked longest, or the first.",
         "longest",
         "last",
+    ),
+    Option(
+        "recordings.format",
+        kinds.choice(mp3="mp3", wav="wav"),
+        "What is sent: mp3 is a fifth of a wav or less, and needs ffmpeg, or sox and lame.",
+        "wav",
+        "mp3",
+    ),
+    Option("recordings.kbps", kinds.whole(8, 320, "kilobits a second"), "The mp3's bit rate.", "64", "32"),
+    Option(
+        "recordings.min_seconds",
+        kinds.whole(0, 3600, "seconds, such as 3 or 3s", "s"),
+        "Talks that are shorter are not sent.",
+        "10",
+        "3",
+    ),
+    Option("recordings.voicemail", _YES_NO, "A message left is the missed call's recording.", "no", "yes"),
+    Option(
+        "recordings.several",
+        kinds.choice(merge="merge", longest="longest"),
+        "Where one call has several recordings: one of them all in order (merge), or the longest.",
+        "longest",
+        "merge",
+    ),
+    Option(
+        "recordings.folders",
+        kinds.list_of(kinds.FOLDER),
+        "Where recordings lie; a file elsewhere is never sent. Without it: monitor and voicemail in Asterisk's spool.",
+        "[/var/spool/asterisk/monitor, /mnt/recordings]",
+    ),
+    Option(
+        "recordings.base64_up_to",
+        kinds.whole(0, 10, "megabytes, such as 5 or 5MB", "MB"),
+        "Up to this size a recording goes within the request itself; a larger one to an address for uploads.",
+        "0",
+        "5",
+    ),
+    Option(
+        "recordings.skip_extensions",
+        kinds.NUMBERS,
+        "Extensions whose talks are never sent.",
+        '[199, "9XX"]',
     ),
     Option("keep.log_numbers", _SHOWN, "How the log shows clients' numbers.", "masked", "full"),
     Option("keep.journal", kinds.DAYS, "The journal's finished calls.", "30d", "90d"),

@@ -15,7 +15,7 @@ import pytest
 
 from freepbx_bx24.call import Person
 from freepbx_bx24.errors import ConfigurationError
-from freepbx_bx24.policy import LineRules, Rules
+from freepbx_bx24.policy import LineRules, RecordingRules, Rules
 from freepbx_bx24.settings import Settings, configuration_path, load
 
 APPLICATION = (
@@ -87,11 +87,12 @@ def test_every_value_is_read_as_it_was_typed(folder: Path) -> None:
                 source="yes",
                 create_in="portal",
                 create_out="portal",
+                recordings="never",
             ),
-            LineRules("+74957770001", source="12:30", create_in="never", create_out="portal"),
-            LineRules("+74957770002", source="12:30", create_in="never", create_out="portal"),
+            LineRules("+74957770001", source="12:30", create_in="never", create_out="portal", recordings="always"),
+            LineRules("+74957770002", source="12:30", create_in="never", create_out="portal", recordings="always"),
         ),
-        unlisted=LineRules("", source="12:30", create_in="never", create_out="portal"),
+        unlisted=LineRules("", source="12:30", create_in="never", create_out="portal", recordings="always"),
         lines_not_listed="skip",
         skip_dids=("+74957770099",),
         skip_extensions=("199", "9XX", "reception"),
@@ -99,6 +100,16 @@ def test_every_value_is_read_as_it_was_typed(folder: Path) -> None:
         anonymous="+70000000000",
         people={"10101": Person("101"), "no": Person(user_id=7)},
         people_not_in_portal="skip",
+        recordings=RecordingRules(
+            format="wav",
+            kbps=64,
+            min_seconds=10,
+            voicemail=False,
+            several="longest",
+            folders=("/var/spool/asterisk/monitor", "/mnt/old calls"),
+            base64_up_to=0,
+            skip_extensions=("9XX",),
+        ),
     )
     assert (settings.wait_in, settings.wait_out) == (0.5, 2.0)
     assert (settings.journal_days, settings.mask_numbers) == (7, True)
