@@ -66,8 +66,8 @@ class Ending:
     """What the channel's variables said in the hangup handler (seconds are whole; empty text: not set).
 
     `queue` is the last queue that the call waited in, `menu` the last menu's context, `voicemail` how leaving a message
-    went (VMSTATUS). `files` are the names of recordings, in order, and `voicemail_file` that of the message left: as the
-    channel said them, not yet trusted.
+    went (VMSTATUS). `files` are the names of recordings, in order, and `voicemail_file` that of the message left: as
+    the channel said them, not yet trusted.
     """
 
     uniqueid: str
@@ -135,8 +135,8 @@ class Registration:
 
     `create` is whether a lead may be made, with `only_unknown` for a client alone of whom a search finds nothing.
     `cards` is when cards open (RING, ANSWER or NEVER), `show` whether register itself may open one. `missed_owner` are
-    the strategies of who owns the call where nobody talks. `recordings` is TALKED, ALWAYS or NEVER. `rule` is for people: why this line, this person, and
-    whether a lead may be made.
+    the strategies of who owns the call where nobody talks. `recordings` is TALKED, ALWAYS or NEVER. `rule` is for
+    people: why this line, this person, and whether a lead may be made.
     """
 
     uniqueid: str

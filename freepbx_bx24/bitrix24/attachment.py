@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import secrets
 from datetime import datetime
 from typing import Any
 
@@ -17,18 +18,34 @@ LONGEST_NAME = 100
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.-]+")
 
 
-def file_name(started: datetime, direction: str, extension: str, uniqueid: str, attempt: int, suffix: str) -> str:
+def file_name(
+    started: datetime, direction: str, extension: str, number: str, uniqueid: str, attempt: str, suffix: str
+) -> str:
     """Return FILENAME for one attempt: another one for each, since a name that a lost attempt has used is refused.
 
     The portal keeps all recordings of a month in one folder and takes no name twice.
 
-    :param attempt: counts from 1. :raises ValueError: for a kind of file that the portal does not take.
+    :param attempt: never the same for two attempts, also of a process that was killed (`new_attempt`).
+    :raises ValueError: for a kind of file that the portal does not take.
     """
     if suffix not in SUFFIXES:
         raise ValueError(f"the portal takes {' and '.join(SUFFIXES)} only")
-    parts = (started.strftime("%Y%m%d-%H%M%S"), direction, extension or "none", uniqueid, str(attempt))
+    parts = (started.strftime("%Y%m%d-%H%M%S"), direction, extension or "none", number or "none", uniqueid, attempt)
     # The end tells calls and attempts apart.
-    return "_".join(_NOT_IN_NAMES.sub("-", part) for part in parts)[-LONGEST_NAME:] + f".{suffix}"
+    return "_".join(_NOT_IN_NAMES.sub("-", part.lstrip("+")) for part in parts)[-LONGEST_NAME:] + f".{suffix}"
+
+
+def new_attempt(number: int) -> str:
+    """Return what tells an attempt's name from all others: which one it is, and chance.
+
+    A process that is killed in mid-upload has not written down that there was an attempt.
+    """
+    return f"{number}-{secrets.token_hex(3)}"
+
+
+def address_parameters(call_id: str, name: str) -> dict[str, Any]:
+    """Return the parameters that ask for an upload address; FILENAME is checked, the upload's own name counts."""
+    return {"CALL_ID": call_id, "FILENAME": name}
 
 
 def content_parameters(call_id: str, name: str, content: bytes) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Mapping, Sequence
 
 from ..errors import PortalBroken, PortalError, TokenExpired
 from . import batch
+from . import upload as uploads
 from .access import Access, Key, WebhookAccess
 from .budget import PLANS, Budget, Urgency
 from .moves import Moves
@@ -117,6 +118,28 @@ class Client:
         answers = batch.answers(commands, result.result, key.secrets)
         self._budget.heard_all(zip(methods, answers.values()))
         return answers
+
+    def upload(
+        self, address: str, body: uploads.Multipart, *, total_seconds: float, wait_seconds: float | None = None
+    ) -> Result:
+        """Send a file to the upload address that attachRecord has just given; returns the portal's answer.
+
+        The address carries the way in: it is used once, at the portal alone, and no redirect is followed.
+
+        :raises PortalError: as `call` does; nothing that is raised shows the address.
+        """
+        url, hidden = uploads.at_the_portal(address, self.origin)
+        ends, methods = time.monotonic() + total_seconds, (uploads.METHOD,)
+        self._budget.admit(methods, Urgency.ATTACH, total_seconds if wait_seconds is None else wait_seconds)
+        try:
+            left = ends - time.monotonic()
+            reply = self._transport.exchange("POST", url, left, body, {"Content-Type": body.content_type})
+            answer = read(reply.status, reply.body, hidden, reply.headers)
+        except PortalError as error:
+            self._budget.refused(methods, error)
+            raise
+        self._budget.answered(methods)
+        return answer
 
     def ask(
         self,

@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 from dataclasses import dataclass
-from typing import Mapping
+from typing import Iterable, Mapping
 from urllib.parse import SplitResult, urlsplit
 
 import requests
@@ -74,11 +74,17 @@ class Transport:
             adapter.close()
 
     def exchange(
-        self, verb: str, url: str, total_seconds: float, body: bytes = b"", headers: Mapping[str, str] | None = None
+        self,
+        verb: str,
+        url: str,
+        total_seconds: float,
+        body: bytes | Iterable[bytes] = b"",
+        headers: Mapping[str, str] | None = None,
     ) -> HttpReply:
         """Send one request and return the whole answer, whatever its status; follows no redirect, repeats nothing.
 
         :param url: may hold a secret: nothing that is raised holds the URL, or is caused by something that does.
+        :param body: bytes, or what has a length and `read`, which is then never in memory as a whole.
         :param total_seconds: the whole time that this may take; only a hanging name resolution can take longer.
         :raises PortalUnreachable: nothing was sent. :raises PortalTimeout: no whole answer came in time.
         :raises PortalBroken: the connection broke, or what came is too large or packed.
@@ -94,7 +100,9 @@ class Transport:
         # Outside of the handler: the library's exceptions hold the URL, and must not even be this one's context.
         raise error
 
-    def _exchange(self, verb: str, url: str, headers: Mapping[str, str], body: bytes, deadline: Deadline) -> HttpReply:
+    def _exchange(
+        self, verb: str, url: str, headers: Mapping[str, str], body: bytes | Iterable[bytes], deadline: Deadline
+    ) -> HttpReply:
         request = requests.Request(verb, url, headers=dict(headers), data=body).prepare()
         left = deadline.seconds_left()
         adapter = self._adapter(url.partition(":")[0])

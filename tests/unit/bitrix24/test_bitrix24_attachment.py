@@ -19,12 +19,12 @@ WAV = b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(28)
 
 def name(attempt: int = 1, **changes: str) -> str:
     given_ = {"direction": "in", "extension": "101", "uniqueid": "1790000120.77", "suffix": "mp3", **changes}
-    return attachment.file_name(STARTED, attempt=attempt, **given_)
+    return attachment.file_name(STARTED, attempt=str(attempt), **{"number": "+79160000001", **given_})
 
 
 def test_a_name_tells_when_who_and_which_attempt():
-    assert name() == "20260921-171522_in_101_1790000120.77_1.mp3"
-    assert name(extension="", suffix="wav") == "20260921-171522_in_none_1790000120.77_1.wav"
+    assert name() == "20260921-171522_in_101_79160000001_1790000120.77_1.mp3"
+    assert name(extension="", suffix="wav") == "20260921-171522_in_none_79160000001_1790000120.77_1.wav"
 
 
 @given(st.text(), st.text(), st.text(), st.integers(1, 99))
@@ -32,6 +32,11 @@ def test_every_name_is_one_that_any_disk_and_the_portal_take(direction, extensio
     made = name(attempt, direction=direction, extension=extension, uniqueid=uniqueid)
     assert re.fullmatch(r"[A-Za-z0-9._-]{5,104}", made)
     assert made.endswith(f"_{attempt}.mp3")
+
+
+def test_no_two_attempts_are_called_the_same_whoever_was_killed_in_between():
+    assert len({attachment.new_attempt(1) for _ in range(50)}) == 50
+    assert re.fullmatch(r"3-[0-9a-f]{6}", attachment.new_attempt(3))
 
 
 def test_each_attempt_has_a_name_of_its_own_however_long_the_call_is_named():
