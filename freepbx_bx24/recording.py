@@ -22,13 +22,10 @@ class Wanted:
     """A recording that the CRM is to get.
 
     :ivar files: its names as the channel said them, in order: not trusted. :ivar message: it is a voicemail message.
-    :ivar channels: the uniqueids of channels that may have recorded on their own, such as a queue member's: their
-        files have these in their names.
     """
 
     files: tuple[str, ...]
     message: bool = False
-    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,23 +44,22 @@ def decide_recording(
     ending: Ending | None,
     outcome: Outcome,
     view: View | None = None,
-    channels: tuple[str, ...] = (),
 ) -> Decision:
     """Whether a call's recording goes to the CRM.
 
     A word of the dialplan counts as the hangup handler saw it: nothing that is said later can be heard of.
 
-    :param view: what Asterisk showed of the call: who talked. :param channels: uniqueids of the call's channels.
+    :param view: what Asterisk showed of the call: who talked.
     """
     refused = why_not(rules, registration, ending, outcome, view)
     if refused:
         return Unwanted(refused)
     if outcome.status_code == ANSWERED:
-        return _named(ending.files if ending else (), channels)
+        return _named(ending.files if ending else ())
     if rules.recordings.voicemail and ending and ending.voicemail == _LEFT and ending.voicemail_file:
-        return _named((ending.voicemail_file,), (), message=True)
+        return _named((ending.voicemail_file,), message=True)
     if registration.recordings == ALWAYS:
-        return _named(ending.files if ending else (), channels)
+        return _named(ending.files if ending else ())
     return Unwanted("")
 
 
@@ -100,8 +96,6 @@ def who_talked(registration: Registration, ending: Ending | None, view: View | N
     return tuple(dict.fromkeys(filter(None, names)))
 
 
-def _named(files: tuple[str, ...], channels: tuple[str, ...], message: bool = False) -> Decision:
+def _named(files: tuple[str, ...], message: bool = False) -> Decision:
     names = tuple(dict.fromkeys(name for name in files if 0 < len(name) <= LONGEST_NAME))[:MOST_FILES]
-    if not names and not channels:
-        return Unwanted("")
-    return Wanted(names, message, channels[:MOST_FILES])
+    return Wanted(names, message) if names else Unwanted("")

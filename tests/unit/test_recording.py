@@ -105,11 +105,6 @@ def test_names_are_bounded_and_each_counts_once() -> None:
     assert len(found.files) == MOST_FILES
 
 
-def test_channels_that_recorded_on_their_own_are_looked_for_without_any_name() -> None:
-    found = decide_recording(RULES, CALL, NOT_RECORDED, TALK, None, ("1790000121.80",))
-    assert found == Wanted((), False, ("1790000121.80",))
-
-
 def test_a_registration_carries_what_its_line_says() -> None:
     lines = (LineRules("+74957770000", recordings=NEVER),)
     assert registration(INBOUND_CALL, replace(RULES, lines=lines)).recordings == NEVER

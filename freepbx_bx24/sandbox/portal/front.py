@@ -27,6 +27,7 @@ LEDGER_PATH = "/sandbox/ledger.json"
 AUTHORIZE_PATH, TOKEN_PATH = "/oauth/authorize", "/oauth/token"
 TOKEN_METHOD = "oauth/token"  # the name by which delays, gates and scripts know the requests for tokens
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
+TOO_LARGE = "<html><head><title>413 Request Entity Too Large</title></head><body>nginx</body></html>"
 UNKNOWN_APPLICATION = "<!DOCTYPE html><title>Error</title><h1>Application not found</h1>\n"
 
 
@@ -67,7 +68,20 @@ def _is_own_host(portal: Portal, host: str) -> bool:
 # -- /rest/ ----------------------------------------------------------------------------------------------------------
 
 
+def _too_large(portal: Portal, request: Request) -> bool:
+    """Whether the body is more than the front end takes; it is read to its end, as nginx does before it closes."""
+    most, length = portal.switches.largest_body, request.content_length or 0
+    upload = request.path.rstrip("/").rpartition("/")[2] in ("upload", "upload.json")
+    if most is None or length <= most or upload:
+        return False
+    while request.stream.read(65536):
+        pass
+    return True
+
+
 def _rest(portal: Portal, request: Request) -> Response:
+    if _too_large(portal, request):
+        return Response(TOO_LARGE, 413, [("Connection", "close")], content_type="text/html")
     started = portal.now()
     refused = not _let_in(portal, request.remote_addr or "")
     try:

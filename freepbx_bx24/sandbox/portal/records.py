@@ -29,7 +29,8 @@ NO_MODE = (
     "Required parameters are not set. Request should contain either URL or FILENAME parameter",
 )
 WRONG_EXTENSION = "Wrong file extension. Only wav and mp3 are allowed"
-NOT_AUDIO = "The file type is not allowed"  # real portals say these two in their own language
+NOT_AUDIO = "The file type is not allowed"  # real portals say these three in their own language
+DISK_FULL = "The disk space quota is exceeded"
 NAME_TAKEN = "A file with this name already exists"
 STORED, DOWNLOADED = (".wav", ".mp3"), (".wav", ".mp3", ".flac")
 DOWNLOAD_SECONDS = 30
@@ -118,6 +119,8 @@ def is_audio(content: bytes) -> bool:
 
 def _store(context: Context, call: Call, name: str, content: bytes, mode: str) -> dict[str, int]:
     """Put the file into the folder of the call's month and link it; a second one replaces the link."""
+    if context.switches.disk_full:
+        raise refusal(DISK_FULL)
     folder = call.started.strftime("%Y-%m")
     if (folder, name) in context.state.folder_files:
         raise refusal(NAME_TAKEN)

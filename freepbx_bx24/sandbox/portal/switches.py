@@ -45,3 +45,7 @@ class Switches:
     old_refresh_token_works: bool = False
     # All token requests of a known application are refused with this error (a key of oauth.OAUTH_ERRORS).
     oauth_error: str = ""
+    # The longest body of a request that the front end takes (413 above it); the upload address takes any.
+    largest_body: int | None = None
+    # The portal's disk is full: no recording can be stored.
+    disk_full: bool = False

@@ -1,0 +1,112 @@
+"""From the names of a call's recordings to one file that can be sent: found, waited for, encoded."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Union
+
+from ..errors import RecordingError
+from ..pbx import encoding, recordings
+from ..policy import LONGEST
+from ..recording import Wanted
+
+if TYPE_CHECKING:
+    from .runtime import Runtime
+
+LOG = logging.getLogger("bx24.recordings")
+
+WHOLE_SECONDS = 60.0  # after the call's end: until then MixMonitor has closed its file
+TURN_SECONDS = 3.0  # of waiting for one file, before another call's has its turn
+AGAIN_SECONDS = 5.0
+ENCODE_SECONDS = 900.0  # hours of talk on a busy machine
+SHORTEST_WHOLE_SECONDS = 6.0  # in tests that run faster: files are written by the same disks
+FOLDER = "recordings"
+WAITING, ENCODING = "waiting for the file", "encoding"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A file to send. :ivar size: bytes."""
+
+    path: Path
+    size: int
+
+
+@dataclass(frozen=True)
+class Later:
+    """It is not whole yet: ask again after so many seconds."""
+
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Never:
+    """There is nothing to send. :ivar for_a_person: somebody should know, and can mend it."""
+
+    why: str
+    for_a_person: bool
+
+
+Prepared = Union[Ready, Later, Never]
+
+
+def folders(runtime: Runtime) -> tuple[Path, ...]:
+    """Where recordings may lie: the configuration's folders, else those of Asterisk's spool."""
+    settings = runtime.settings
+    named = tuple(map(Path, settings.rules.recordings.folders))
+    return named or recordings.spool_folders(settings.manager_file.with_name("asterisk.conf"))
+
+
+def clear(state: Path) -> Path:
+    """The empty folder for files that are made; what a killed service left in it is gone. :raises OSError: no room."""
+    place = state / FOLDER
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(mode=0o750, exist_ok=True)
+    return place
+
+
+def prepare(runtime: Runtime, wanted: Wanted, ended: float, told: Callable[[str], object]) -> Prepared:
+    """Make the file to send, in the state folder; the recordings themselves are never changed.
+
+    :param ended: wall clock seconds of the call's end. :param told: hears what is done.
+    """
+    found = recordings.locate(wanted.files, folders(runtime))
+    for name, why in found.refused:
+        LOG.warning("a recording is refused: %s: %s", name, why)
+    if not found.files:
+        return _nothing(runtime, found, ended)
+    told(WAITING)
+    rules, clock = runtime.settings.rules.recordings, runtime.clock
+    limit = ended + max(WHOLE_SECONDS * runtime.scale, SHORTEST_WHOLE_SECONDS)
+    sizes: dict[Path, int] = {}
+    for path in found.files:
+        state = recordings.wait_complete(path, clock.now() + TURN_SECONDS, runtime.stopping, clock)
+        if isinstance(state, recordings.Complete):
+            sizes[path] = state.size
+        elif not state.empty:
+            late = clock.now() >= limit
+            gone = Never(f"{path.name} was given up: {state.why}", True)
+            return gone if late else Later(AGAIN_SECONDS * runtime.scale, f"{path.name}: {state.why}")
+    if not sizes:
+        return Never("the recording holds no sound", False)
+    files = [max(sizes, key=lambda one: sizes[one])] if rules.several == LONGEST else list(sizes)
+    told(ENCODING)
+    try:
+        made = encoding.encode(files, rules.format, rules.kbps, clear(runtime.state), ENCODE_SECONDS)
+        return Ready(made, made.stat().st_size)
+    except OSError as error:
+        raise RecordingError(f"the recording can't be read or copied: {error.strerror}") from error
+
+
+def _nothing(runtime: Runtime, found: recordings.Found, ended: float) -> Prepared:
+    if found.refused:
+        name, why = found.refused[0]
+        return Never(f"the recording {name} is refused: {why}", True)
+    # A voicemail message may be moved into its place a moment after the hangup.
+    if runtime.clock.now() < ended + AGAIN_SECONDS * runtime.scale:
+        return Later(AGAIN_SECONDS * runtime.scale, "there is no file yet")
+    return Never("there is no such file: the call was not recorded", False)
