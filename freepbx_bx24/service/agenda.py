@@ -6,12 +6,12 @@ from typing import Sequence
 
 from ..bitrix24 import batch
 from ..errors import PortalWaits
-from ..journal.records import ATTACH, FINISH, REGISTER, Delivery
+from ..journal.records import FINISH, REGISTER, Delivery
 from ..journal.store import Journal
 from .errands import Errand
 from .runtime import Runtime
 
-KINDS = (REGISTER, FINISH, ATTACH)  # cards have a lane of their own
+KINDS = (REGISTER, FINISH)  # cards and recordings have lanes of their own
 NEW_SECONDS = 60.0  # an item that fell due since then, and was not tried yet, is no backlog
 LOOK_SECONDS = 5.0  # the longest between two looks: the intake folder is looked at as well
 PAUSED_LOOK_SECONDS = 1.0  # while a kind pauses, so long at most until what others owe is looked at

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
-from ..call import Outcome, View
+from ..call import Outcome
 from ..journal.records import ATTACH, Entry
 from ..journal.store import Journal
-from ..policy import Rules
-from ..recording import MOST_FILES, Unwanted, Wanted, decide_recording
+from ..recording import MOST_FILES, Decision, Wanted, decide_recording
+from . import legs_text, people
+
+if TYPE_CHECKING:
+    from .runtime import Runtime
 
 RECORDING = "recording"  # the line of a call's story
 
 
-def owe(journal: Journal, rules: Rules, entry: Entry, outcome: Outcome, view: View, due: float) -> None:
-    """Owe the portal the recording of a call that has ended, where the policy says so, in the write of its end.
+def decide(runtime: Runtime, entry: Entry, outcome: Outcome, legs: str) -> Decision:
+    """Whether the CRM gets the recording of a call with that end. :param legs: as the journal keeps them."""
+    rules = runtime.settings.rules
+    view = people.named(legs_text.read(legs), rules, runtime.directory)
+    return decide_recording(rules, entry.registration, entry.ending, outcome, view)
 
-    It can go when the portal has the call's finish.
-    """
-    decision = decide_recording(rules, entry.registration, entry.ending, outcome, view)
-    if isinstance(decision, Unwanted):
-        if decision.why:
-            journal.tell_soon(entry.uniqueid, RECORDING, f"none is sent: {decision.why}")
-        return
-    journal.owe(entry.uniqueid, ATTACH, to_text(decision), due)
+
+def owe(journal: Journal, uniqueid: str, decision: Decision, due: float) -> None:
+    """Owe the portal a recording, or tell why not, in the write of the call's end. It goes after the call's finish."""
+    if isinstance(decision, Wanted):
+        journal.owe(uniqueid, ATTACH, to_text(decision), due)
+    elif decision.why:
+        journal.tell_soon(uniqueid, RECORDING, f"none is sent: {decision.why}")
 
 
 def to_text(wanted: Wanted) -> str:

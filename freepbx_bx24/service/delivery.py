@@ -27,12 +27,13 @@ from ..journal.store import Journal
 from . import intake, leads, story
 from .agenda import LOOK_SECONDS, Agenda
 from .at_work import at_work
+from .back_off import LONGEST_SECONDS, back_off
 from .doubts import Doubts
 from .errands import Circumstances, Errand, Nothing, errand_for, screens
 from .register import turn_of
 from .runtime import Runtime
 from .set_back import SetBack
-from .settlement import LONGEST_SECONDS, Settlement, back_off
+from .settlement import Settlement
 
 LOG = logging.getLogger("bx24.delivery")
 

@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Mapping, Sequence
+from typing import TYPE_CHECKING, Sequence
 
 from ..bitrix24.client import Urgency
 from ..call import Outcome
@@ -15,7 +15,7 @@ from ..errors import JournalError, PortalError
 from ..journal.records import HUNG_UP, Entry
 from ..journal.store import Journal
 from ..outcome import MISSED, asks_for_responsible, decide_outcome
-from . import legs_text, people, portal_calls, story
+from . import attach_owed, legs_text, people, portal_calls, story
 from .at_work import at_work
 
 if TYPE_CHECKING:
@@ -171,7 +171,8 @@ class Ends:
             if not end.how or end.entry.uniqueid not in left_behind
         }
         if outcomes:
-            self.runtime.write(lambda journal: _write_all(journal, outcomes)).result()
+            steps = [partial(_write_one, self.runtime, end, outcome) for end, outcome in outcomes.values()]
+            self.runtime.write(lambda journal: journal.as_one(steps)).result()
             self.runtime.wake.set()
         for uniqueid, (end, outcome) in outcomes.items():
             level = logging.WARNING if end.how else logging.INFO
@@ -202,15 +203,16 @@ def wants_search(runtime: Runtime, end: End, outcome: Outcome) -> bool:
     return runtime.clients.known(registration.number) is None and asks_for_responsible(registration, view)
 
 
-def write(journal: Journal, end: End, outcome: Outcome, due: float) -> None:
-    """Write down the end of a call, with what it is known by; its finish is owed from `due` on."""
+def write(runtime: Runtime, journal: Journal, end: End, outcome: Outcome, due: float) -> None:
+    """Write down the end of a call, with what it is known by; its finish and recording are owed from `due` on."""
     uniqueid, seen = outcome.uniqueid, legs_text.sentence(end.legs)
     if seen:
         journal.tell_soon(uniqueid, story.PHONES, seen)
         journal.keep_legs(uniqueid, end.legs)
     whole = legs_text.read(end.legs).whole
     journal.tell_soon(uniqueid, HUNG_UP, story.hung_up(end.entry, outcome, bool(seen), whole, end.how))
-    journal.ended(outcome, due)
+    if journal.ended(outcome, due):
+        attach_owed.owe(journal, uniqueid, attach_owed.decide(runtime, end.entry, outcome, end.legs), due)
 
 
 def _entries(runtime: Runtime, uniqueids: Sequence[str]) -> list[Entry]:
@@ -218,9 +220,5 @@ def _entries(runtime: Runtime, uniqueids: Sequence[str]) -> list[Entry]:
     return [entry for entry in known if entry is not None and not entry.finished]
 
 
-def _write_all(journal: Journal, outcomes: Mapping[str, tuple[End, Outcome]]) -> None:
-    journal.as_one([partial(_write_one, end, outcome) for end, outcome in outcomes.values()])
-
-
-def _write_one(end: End, outcome: Outcome, journal: Journal) -> None:
-    write(journal, end, outcome, time.time())
+def _write_one(runtime: Runtime, end: End, outcome: Outcome, journal: Journal) -> None:
+    write(runtime, journal, end, outcome, time.time())

@@ -91,7 +91,7 @@ def _end(runtime: Runtime, entry: Entry, due: float) -> None:
 
     def write(journal: Journal) -> None:
         _keep(journal, entry, due)
-        ends.write(journal, end, outcome, due)
+        ends.write(runtime, journal, end, outcome, due)
 
     try:
         runtime.write(lambda journal: journal.as_one([write])).result()

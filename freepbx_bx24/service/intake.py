@@ -14,10 +14,10 @@ from typing import Callable
 from ..call import Registration
 from ..errors import JournalError
 from ..journal import records
-from ..journal.records import FINISH, HUNG_UP, REGISTER
+from ..journal.records import FINISH, HUNG_UP, REGISTER, Entry
 from ..journal.store import Journal, intake_files
 from ..pbx import frame as frames
-from . import finish, story
+from . import attach_owed, finish, story
 from .note import FRAME, RESULT
 from .people import decided
 from .register import leave_out
@@ -133,6 +133,12 @@ def _read_result(runtime: Runtime, data: bytes) -> None:
     registered = records.registered_from_text(result["registered"]) if result.get("registered") else None
     outcome = records.outcome_from_text(result["outcome"]) if result.get("outcome") else None
 
+    ending = records.ending_from_text(result["ending"]) if result.get("ending") else None
+    recording = None
+    if outcome:
+        entry = Entry(registration, registered, outcome, ending=ending)
+        recording = attach_owed.decide(runtime, entry, outcome, "")
+
     due = min(registration.started.timestamp(), time.time())  # a backlog where it is old
     if registered:
         runtime.tell(registration.uniqueid, REGISTER, f"without the service: {story.registered(registered)}")
@@ -146,7 +152,10 @@ def _read_result(runtime: Runtime, data: bytes) -> None:
         if registered and entry and entry.registered is None:
             journal.registered(registration.uniqueid, registered)
         if outcome:
-            journal.ended(outcome, due)
+            if ending:
+                journal.hung_up(ending)
+            if journal.ended(outcome, due) and recording:
+                attach_owed.owe(journal, registration.uniqueid, recording, due)
             if result.get("finished"):
                 journal.finished(registration.uniqueid)
 

@@ -1,4 +1,4 @@
-"""A lane of their own for recordings: one at a time from the disk to the portal, so that nothing else waits for them."""
+"""A lane of their own for recordings: one at a time from the disk to the portal; nothing else waits for them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..journal.records import ATTACH, PARKED, Delivery, Entry
 from ..recording import why_not
 from . import attach_owed, legs_text, people, recording_file, story
 from .attach_owed import RECORDING
+from .back_off import LONGEST_ITEM_SECONDS, LONGEST_SECONDS, TRIES, back_off
 from .recording_file import Later, Never, Ready
 from .recording_send import Attempt, Fate, fate, send
-from .settlement import LONGEST_ITEM_SECONDS, LONGEST_SECONDS, TRIES, back_off
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -83,6 +83,14 @@ class RecordingLane(threading.Thread):
         item = items[0]
         try:
             return self._handle(item)
+        except JournalError:
+            raise
+        except Exception as error:  # one recording that makes no sense must not hold up all others
+            if runtime.stopping.is_set():
+                raise
+            LOG.exception("%s: its recording failed in an unforeseen way", item.uniqueid)
+            self._refused(item, RecordingError(f"unforeseen: {type(error).__name__}"), Fate.REFUSED)
+            return 0.0
         finally:
             self._doing.pop(item.id, None)
             recording_file.clear(runtime.state)
@@ -119,7 +127,7 @@ class RecordingLane(threading.Thread):
         assert entry.registered
         by_address = item.id in self._by_address or ready.size > self._content_limit()
         while True:
-            name, call_id = self._name(item, entry, ready), entry.registered.call_id
+            name, call_id = self._file_name(item, entry, ready), entry.registered.call_id
             attempt = Attempt(call_id, name, ready.path, ready.size, by_address, self.runtime.scale)
             began = self.runtime.clock.monotonic()
             try:
@@ -138,7 +146,7 @@ class RecordingLane(threading.Thread):
         wanted = self.runtime.settings.rules.recordings.base64_up_to * MEGABYTE
         return wanted if self._most is None else min(wanted, self._most)
 
-    def _name(self, item: Delivery, entry: Entry, ready: Ready) -> str:
+    def _file_name(self, item: Delivery, entry: Entry, ready: Ready) -> str:
         registration = entry.registration
         spoken = entry.outcome.people if entry.outcome else ()
         extension = next((one.extension for one in (*spoken, *registration.people) if one.extension), "")

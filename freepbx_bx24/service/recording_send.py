@@ -1,4 +1,4 @@
-"""One attempt to give the portal a recording, within the request or by an upload address, and what its failure means."""
+"""One attempt to give the portal a recording, within a request or by an upload address, and what a failure means."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from .clock import Clock
 from .ends import Ends
 from .flood import Flood
 from .presence import Presence
+from .recording_lane import RecordingLane
 from .surroundings import time_scale
 from .turns import Turns
 from .watchdog import Beats
@@ -74,6 +75,7 @@ class Runtime:
         self.client = open_portal(settings.portal, state)
         self.portal_down = False  # as the delivery has found it: cards are of no use then
         self.cards = CardLane(self)
+        self.recordings = RecordingLane(self)
         self.ends = Ends(self)
         self.presence = Presence(self, settings.manager_file)
         self._take(settings)

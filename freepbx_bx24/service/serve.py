@@ -29,6 +29,8 @@ STOP_SECONDS = 3.0  # given to what is under way with the portal when the servic
 # The longest that the delivery knowingly takes: a pause of 75 s while the portal is down, after requests of 70 s.
 DELIVERY_SECONDS = 240.0
 CARDS_SECONDS = 120.0  # the longest that the lane of cards takes: a request, and a journal that is slow to write
+# The longest that the lane of recordings knowingly takes without a sign: an encoder at hours of talk.
+RECORDINGS_SECONDS = 1800.0
 SHORTEST_BOUND_SECONDS = 6.0  # of a loop, in tests that run faster: never less than what a busy machine may take
 
 
@@ -68,6 +70,8 @@ def serve() -> int:
     delivery.start()
     runtime.beats.register("cards", max(CARDS_SECONDS * runtime.scale, SHORTEST_BOUND_SECONDS))
     runtime.cards.start()
+    runtime.beats.register("recordings", RECORDINGS_SECONDS)
+    runtime.recordings.start()
     RefreshThread(runtime).start()  # owes nobody anything: it is not waited for at the end
     server.start()
     runtime.presence.start()
@@ -79,6 +83,7 @@ def serve() -> int:
     runtime.stopping.set()
     runtime.wake.set()
     runtime.cards.wake.set()
+    runtime.recordings.wake.set()
     runtime.directory_wanted.set()
     ends = time.monotonic() + STOP_SECONDS
     server.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from contextlib import contextmanager
 from functools import partial
 from typing import Callable, Iterator, Mapping, Sequence
@@ -15,15 +14,11 @@ from ..journal.records import FINISH, PARKED, REGISTER, Delivery, Registered
 from ..journal.store import Journal
 from . import story
 from .errands import Errand, Fate, fate
+from .back_off import FIRST_SECONDS, LONGEST_ITEM_SECONDS, LONGEST_SECONDS, TRIES, back_off
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.delivery")
 Step = Callable[[Journal], object]
-
-FIRST_SECONDS = 2.0
-LONGEST_SECONDS = 60.0  # between two probes of a portal that is down
-LONGEST_ITEM_SECONDS = 3600.0  # between two tries of an item that the portal refuses
-TRIES = 8  # of an item that the portal refuses, before it is parked for a human
 
 
 class Settlement:
@@ -186,11 +181,6 @@ class Settlement:
         LOG.info("%s: %s is not sent: %s", item.uniqueid, item.kind, why)
         self.runtime.tell(item.uniqueid, item.kind, f"not sent: {why}")
         self.write(lambda journal: journal.park(item.id, why))
-
-
-def back_off(failures: int, longest: float) -> float:
-    """Seconds to wait after so many failures in a row; never the same for two PBXs of one portal."""
-    return min(FIRST_SECONDS * 2.0 ** min(failures, 12), longest) * random.uniform(0.75, 1.25)
 
 
 def _postpone(delivery_id: int, due: float, why: str, journal: Journal) -> None:

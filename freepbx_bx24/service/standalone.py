@@ -46,6 +46,7 @@ def _result(entry: Entry) -> str:
             "registered": records.registered_to_text(entry.registered) if entry.registered else None,
             "outcome": records.outcome_to_text(entry.outcome) if entry.outcome else None,
             "finished": entry.finished,
+            "ending": records.ending_to_text(entry.ending) if entry.ending else None,
         },
         ensure_ascii=False,
     )
@@ -144,7 +145,8 @@ def _finish(frame: frames.Frame, note: Note, conversation: Conversation) -> None
             if entry is None:
                 note.drop()
                 return
-            outcome = decide_outcome(settings.rules, entry.registration, frames.ending(frame))
+            ending = frames.ending(frame)
+            outcome = decide_outcome(settings.rules, entry.registration, ending)
             ask = portal_calls.asking(client, Urgency.FINISH)
             registered = entry.registered
             if registered is None:
@@ -157,7 +159,7 @@ def _finish(frame: frames.Frame, note: Note, conversation: Conversation) -> None
                 shown_to = candidates(entry.registration.people, directory)[0][0]
                 registered = replace(registered, user_id=shown_to)
             finished = portal_calls.finish_and_settle(ask, directory, registered, outcome, request_seconds())
-            _keep(note.result, Entry(entry.registration, registered, outcome, finished))
+            _keep(note.result, Entry(entry.registration, registered, outcome, finished, ending=ending))
             if kept and kept.suffix == FRAME and (finished or note.kept):
                 _forget(kept)  # before its lock goes: the service would register it once more
     except Bx24Error as error:
