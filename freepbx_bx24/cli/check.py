@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import socket
 from dataclasses import asdict, dataclass
@@ -16,6 +17,8 @@ from ..call import Person
 from ..errors import Bx24Error, ConfigurationError, PortalError
 from ..pbx.ami_probe import attempts
 from ..pbx.console import console
+from ..pbx.encoding import encoder
+from ..service.recording_file import folders as recording_folders
 from ..service.server import PING
 from ..service.surroundings import run_directory, state_directory
 from ..settings import Settings, load
@@ -76,7 +79,24 @@ def look() -> Iterator[Finding]:
     yield from hooks()
     if settings:
         yield from manager(settings.manager_file)
+        yield from recordings(settings)
     yield from service()
+
+
+def recordings(settings: Settings) -> Iterator[Finding]:
+    """What makes mp3s of recordings is there, and the service's user may read the folders they lie in."""
+    if settings.rules.recordings.format == "mp3":
+        found = encoder()  # without one recordings go all the same, ten times as large: no fault, but good to know
+        none = "nothing here makes mp3s, so they are sent as wav: `apt-get install ffmpeg`"
+        yield Finding("recordings", True, f"mp3s are made by {found}" if found else none)
+    for folder in recording_folders(settings):
+        right = os.access(folder, os.R_OK | os.X_OK)
+        why = "can be read" if right else "can't be read" if folder.exists() else "is not there"
+        missing = not folder.exists() and not settings.rules.recordings.folders  # nobody has recorded anything yet
+        text = f"{folder} {why}" + (" yet" if missing else "")
+        yield Finding(
+            "recordings", right or missing, text, "Let the service's user read it, or correct recordings.folders."
+        )
 
 
 def portal(settings: Settings) -> Iterator[Finding]:

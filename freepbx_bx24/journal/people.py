@@ -137,11 +137,12 @@ def owed(database: sqlite3.Connection) -> list[Delivery]:
     ]
 
 
-def outbox(database: sqlite3.Connection, states: Sequence[str], most: int) -> list[Owed]:
-    """What is in one of those states, by due time, `most` at most."""
+def outbox(database: sqlite3.Connection, states: Sequence[str], most: int, kinds: Sequence[str]) -> list[Owed]:
+    """What is in one of those states and of one of those kinds, by due time, `most` at most."""
     rows = database.execute(
-        f"{_OWED} WHERE state IN ('due', 'parked', 'held') AND state IN ({_marks(states)}) ORDER BY due, id LIMIT ?",
-        (*states, most),
+        f"{_OWED} WHERE state IN ('due', 'parked', 'held') AND state IN ({_marks(states)})"
+        f" AND kind IN ({_marks(kinds)}) ORDER BY due, id LIMIT ?",
+        (*states, *kinds, most),
     )
     return [_owed(row) for row in rows]
 

@@ -44,9 +44,11 @@ class Reading:
         """All that is due, parked or held, by due time."""
         return self._asked(people.owed)
 
-    def outbox(self, states: Sequence[str] = STATES, most: int = 1000) -> list[Owed]:
-        """What is due, parked or held, or in some of these states, by due time, `most` at most."""
-        return self._asked(lambda journal: people.outbox(journal, states, most))
+    def outbox(
+        self, states: Sequence[str] = STATES, most: int = 1000, kinds: Sequence[str] = records.KINDS
+    ) -> list[Owed]:
+        """What is due, parked or held, or in some of these states, by due time, `most` at most; of these kinds."""
+        return self._asked(lambda journal: people.outbox(journal, states, most, kinds))
 
     def count_owed(self) -> dict[str, int]:
         """How many items are due, parked and held; no key where it is none."""

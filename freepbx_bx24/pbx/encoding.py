@@ -20,8 +20,7 @@ def encoder() -> str:
 
 
 def encode(files: Sequence[Path], wanted: str, kbps: int, workspace: Path, seconds: float) -> Path:
-    """Return a new file in `workspace`, mono: an mp3 or a wav of all files in order; a wav as it is where nothing has to
-    be done or nothing can be.
+    """Return a new file in `workspace`, mono: an mp3 or a wav of all files in order; a copy where nothing need be.
 
     :param wanted: "mp3" or "wav". :param seconds: the longest that it may take.
     :raises RecordingError: it can't be made.

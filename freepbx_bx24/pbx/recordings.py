@@ -1,4 +1,4 @@
-"""A call's recordings on this machine: found under the configured folders alone, and waited for until they are whole."""
+"""A call's recordings on this machine: found under the configured folders alone, and waited for until whole."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def wait_complete(path: Path, until: float, stopping: threading.Event, clock: Cl
 
 
 def _whole(path: Path, size: int) -> bool:
-    """Whether a WAV file's length of data is what stands behind it; others tell nothing. :raises OSError: unreadable."""
+    """Whether a WAV file's length of data is what stands behind it; others tell nothing. Raises OSError."""
     with path.open("rb") as file:
         head = file.read(4096)
     if head[:4] != b"RIFF" or head[8:12] != b"WAVE":

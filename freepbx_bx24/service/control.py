@@ -1,4 +1,4 @@
-"""Answers what `bx24 calls`, `why` and `outbox` ask the running service: a frame in, one line of JSON out."""
+"""Answers what `bx24 calls`, `why`, `outbox` and `recordings` ask the service: a frame in, one line of JSON out."""
 
 from __future__ import annotations
 
@@ -87,7 +87,8 @@ def _have(runtime: Runtime, step: Callable[[Journal], Answer]) -> Answer:
 def _look(runtime: Runtime, verb: str, arguments: Arguments) -> Value:
     def look(journal: Journal) -> Value:
         try:
-            return LOOKS[verb](Desk(journal, runtime.directory, runtime.settings.rules, time.time()), arguments)
+            rules, doing = runtime.settings.rules, runtime.recordings.doing
+            return LOOKS[verb](Desk(journal, runtime.directory, rules, time.time(), doing), arguments)
         except ServiceError as error:  # what was asked makes no sense: no failure of the journal's thread
             return refusal(error)
 
@@ -104,6 +105,7 @@ def _change(runtime: Runtime, verb: str, arguments: Arguments) -> Value:
     changed = [_have(runtime, partial(_changed, verb=verb, delivery_id=one)) for one in ids]
     if CHANGES[verb][2]:
         runtime.wake.set()
+        runtime.recordings.wake.set()
     return {"changed": changed}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Callable, Mapping
 
@@ -10,7 +10,7 @@ from ..bitrix24.directory import Directory
 from ..call import INBOUND, Person
 from ..errors import ServiceError
 from ..journal.reading import STATES, Reading
-from ..journal.records import FINISH, PARKED, REGISTER, Delivery, Entry, LeftOut, Owed
+from ..journal.records import ATTACH, FINISH, PARKED, REGISTER, Delivery, Entry, LeftOut, Owed
 from ..numbers import canonical
 from ..outcome import ANSWERED
 from ..policy import Rules
@@ -27,12 +27,16 @@ FOREVER = 1e11  # wall clock seconds: the year 5138
 
 @dataclass(frozen=True)
 class Desk:
-    """What a question is answered from. `rules` is None where the configuration can't be read."""
+    """What a question is answered from. `rules` is None where the configuration can't be read.
+
+    :ivar doing: what is being done of a recording's item: (words, percent or None).
+    """
 
     journal: Reading
     directory: Directory
     rules: Rules | None
     now: float
+    doing: Mapping[int, tuple[str, int | None]] = field(default_factory=dict)
 
     def number(self, text: str) -> str:
         """A number as people type it in its canonical form; as it is where that can't be told."""
@@ -96,11 +100,26 @@ def item(desk: Desk, arguments: Arguments) -> Value:
     }
 
 
+def recordings(desk: Desk, arguments: Arguments) -> Value:
+    """The recordings that the CRM is still owed, by due time, each with what is being done of it."""
+    items = desk.journal.outbox(STATES, MOST_ITEMS, (ATTACH,))
+    counts = dict.fromkeys(STATES, 0)
+    values = []
+    for owed in items:
+        counts[owed.item.state] += 1
+        entry = desk.journal.entry(owed.item.uniqueid)
+        words, percent = desk.doing.get(owed.item.id, ("", None))
+        waits = "the call's finish" if entry and not entry.finished else ""
+        values.append({**item_value(owed), "doing": words, "percent": percent, "waits_for": waits})
+    return {"items": values, "counts": counts, "more": len(items) >= MOST_ITEMS}
+
+
 LOOKS: Mapping[str, Callable[[Desk, Arguments], Value]] = {
     "calls": calls,
     "why": why,
     "outbox-list": outbox,
     "outbox-show": item,
+    "recordings": recordings,
 }
 
 

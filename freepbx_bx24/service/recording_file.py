@@ -12,6 +12,7 @@ from ..errors import RecordingError
 from ..pbx import encoding, recordings
 from ..policy import LONGEST
 from ..recording import Wanted
+from ..settings import Settings
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -54,9 +55,8 @@ class Never:
 Prepared = Union[Ready, Later, Never]
 
 
-def folders(runtime: Runtime) -> tuple[Path, ...]:
+def folders(settings: Settings) -> tuple[Path, ...]:
     """Where recordings may lie: the configuration's folders, else those of Asterisk's spool."""
-    settings = runtime.settings
     named = tuple(map(Path, settings.rules.recordings.folders))
     return named or recordings.spool_folders(settings.manager_file.with_name("asterisk.conf"))
 
@@ -74,7 +74,7 @@ def prepare(runtime: Runtime, wanted: Wanted, ended: float, told: Callable[[str]
 
     :param ended: wall clock seconds of the call's end. :param told: hears what is done.
     """
-    found = recordings.locate(wanted.files, folders(runtime))
+    found = recordings.locate(wanted.files, folders(runtime.settings))
     for name, why in found.refused:
         LOG.warning("a recording is refused: %s: %s", name, why)
     if not found.files:

@@ -13,8 +13,8 @@ from ..errors import AGAIN, METHOD, PORTAL, PortalBroken, PortalError, PortalRef
 from ..journal.records import FINISH, PARKED, REGISTER, Delivery, Registered
 from ..journal.store import Journal
 from . import story
-from .errands import Errand, Fate, fate
 from .back_off import FIRST_SECONDS, LONGEST_ITEM_SECONDS, LONGEST_SECONDS, TRIES, back_off
+from .errands import Errand, Fate, fate
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.delivery")
