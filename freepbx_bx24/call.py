@@ -65,7 +65,8 @@ class Ending:
     """What the channel's variables said in the hangup handler (seconds are whole; empty text: not set).
 
     `queue` is the last queue that the call waited in, `menu` the last menu's context, `voicemail` how leaving a message
-    went (VMSTATUS).
+    went (VMSTATUS). `files` are names that the call's recordings may have, the surest first; `voicemail_file` is that
+    of the message, without its ending. Neither is trusted.
     """
 
     uniqueid: str
@@ -83,6 +84,8 @@ class Ending:
     queue: str = ""
     menu: str = ""
     voicemail: str = ""
+    files: tuple[str, ...] = ()
+    voicemail_file: str = ""
 
 
 @dataclass(frozen=True)

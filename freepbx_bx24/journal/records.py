@@ -197,4 +197,5 @@ def ending_from_text(text: str) -> Ending:
     """
     data = json.loads(text)
     data["ended"] = datetime.fromisoformat(data["ended"])
+    data["files"] = tuple(map(str, data.get("files", ())))  # of an earlier version there is none
     return Ending(**data)
