@@ -76,6 +76,13 @@ class AmiRefused(AmiError):
     hint = "Look at the user's rights: `asterisk -rx 'manager show user NAME'`."
 
 
+class RecordingError(Bx24Error):
+    """A recording can't be made into a file that the portal takes; the call itself is told as it was."""
+
+    hint = "Look at the file: is it whole, and can `ffmpeg -i FILE` read it? Then `bx24 recordings --retry`."
+    retryable = True
+
+
 class SandboxError(Bx24Error):
     """The sandbox (portal, Asterisk root, phones) can't be set up or driven."""
 
