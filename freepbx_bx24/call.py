@@ -66,8 +66,8 @@ class Ending:
     """What the channel's variables said in the hangup handler (seconds are whole; empty text: not set).
 
     `queue` is the last queue that the call waited in, `menu` the last menu's context, `voicemail` how leaving a message
-    went (VMSTATUS). `files` are the names of recordings, in order, and `voicemail_file` that of the message left: as
-    the channel said them, not yet trusted.
+    went (VMSTATUS). `files` are names that the call's recordings may have, the surest first; `voicemail_file` is that
+    of the message, without its ending. Neither is trusted.
     """
 
     uniqueid: str

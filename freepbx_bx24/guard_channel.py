@@ -45,6 +45,17 @@ FACTS = {
         ("queue_name", "QUEUENAME"),  # Asterisk's, where the queue has setqueuevar
         ("menu", "IVR_CONTEXT"),  # FreePBX's
         ("voicemail", "VMSTATUS"),
+        ("voicemail_file", "VM_MESSAGEFILE"),
+        ("recorded", "MIXMONITOR_FILENAME"),
+        # FreePBX's parts of a file's name: they are inherited, the whole name is not.
+        ("recorded_folder", "MIXMON_DIR"),
+        ("recorded_year", "YEAR"),
+        ("recorded_month", "MONTH"),
+        ("recorded_day", "DAY"),
+        ("recorded_name", "CALLFILENAME"),
+        ("recorded_format", "MON_FMT"),
+        ("recorded_on_demand", "ONETOUCH_RECFILE"),
+        ("recorded_cdr", "CDR(recordingfile)"),
     ),
 }
 

@@ -199,5 +199,5 @@ def ending_from_text(text: str) -> Ending:
     """
     data = json.loads(text)
     data["ended"] = datetime.fromisoformat(data["ended"])
-    data["files"] = tuple(data.get("files", ()))  # of an earlier version there is none
+    data["files"] = tuple(map(str, data.get("files", ())))  # of an earlier version there is none
     return Ending(**data)

@@ -112,6 +112,24 @@ def whole(text: str) -> int:
     return int(text) if re.fullmatch(r"[0-9]{1,7}", text) else 0
 
 
+def recorded(frame: Frame) -> tuple[str, ...]:
+    """The names that the call's recordings may have, the surest first: whole paths, paths below a folder, bare names.
+
+    MixMonitor says what it writes on the recording channel alone; FreePBX's parts of the name are inherited by others.
+    """
+    ending_of = {"": "wav", "wav49": "WAV"}  # FreePBX's choice of a format, and what Asterisk names such a file
+    file_format = frame.fact("recorded_format")
+    built = frame.fact("recorded_name")
+    if built:
+        day = [frame.fact(f"recorded_{part}") for part in ("year", "month", "day")]
+        folder = frame.fact("recorded_folder")
+        below = "/".join(day) + "/" if all(day) else ""
+        prefix = folder.rstrip("/") + "/" if folder else ""
+        built = f"{prefix}{below}{built}.{ending_of.get(file_format, file_format)}"
+    said = (frame.fact("recorded"), built, frame.fact("recorded_on_demand"), frame.fact("recorded_cdr"))
+    return tuple(dict.fromkeys(filter(None, said)))
+
+
 def ending(frame: Frame) -> Ending:
     """What a finish frame says of its call."""
     return Ending(
@@ -130,4 +148,6 @@ def ending(frame: Frame) -> Ending:
         queue=frame.fact("queue") or frame.fact("queue_name"),
         menu=frame.fact("menu"),
         voicemail=frame.fact("voicemail"),
+        files=recorded(frame),
+        voicemail_file=frame.fact("voicemail_file"),
     )

@@ -1,26 +1,37 @@
-"""A call's recordings on this machine: found under the configured folders alone, and waited for until whole."""
+"""A call's recordings on this machine: found under the configured folders alone, and waited for until they are whole."""
 
 from __future__ import annotations
 
 import configparser
 import os
+import re
 import stat
 import threading
 from dataclasses import dataclass
+from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, Sequence, Union
 
+from . import sound_file
+
 SPOOL = "/var/spool/asterisk"
-SUFFIXES = ("wav", "WAV", "mp3", "gsm", "ulaw", "alaw", "sln")  # tried for a name without one (voicemail has none)
-WAV_HEADER = 44  # bytes; a file of no more holds no sound
+LONGEST_NAME = 1000  # characters; the guard sends no more
+MOST_NAMES = 32  # of one call
+MOST_LISTED = 50_000  # files of a day's folder that are looked at
+MOST_DAYS = 3
 LOOK_SECONDS = 0.5  # between two looks; size and time of change must be the same at both
+# Of what tells no length itself only time tells that it has ended: MixMonitor writes every 20 ms while there is sound.
+STILL_SECONDS = 2.0
+
+_DAY = re.compile(r"-(\d{4})(\d{2})(\d{2})-\d{6}-")  # of the time that FreePBX puts into a name
 
 
 class Clock(Protocol):
     """What is waited by."""
 
     def now(self) -> float:
-        """Wall clock seconds."""
+        """Seconds of the clock that `until` is of."""
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Wait for an event; True where it is set."""
@@ -37,14 +48,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Complete:
-    """A whole recording. :ivar size: bytes."""
+    """A whole recording: bytes, seconds of sound (0.0: not known) and when it was written last (wall clock)."""
 
     size: int
+    seconds: float = 0.0
+    ended: float = 0.0
 
 
 @dataclass(frozen=True)
 class GaveUp:
-    """No whole recording. :ivar empty: it holds no sound, and never will."""
+    """No whole recording. `empty`: its writer has ended it, and it holds no sound."""
 
     why: str
     empty: bool = False
@@ -62,80 +75,138 @@ def spool_folders(configuration: Path) -> tuple[Path, ...]:
 
 
 def locate(names: Sequence[str], folders: Sequence[Path]) -> Found:
-    """Find files by names that came over the wire: what they resolve to must be a regular file below a folder."""
-    roots = [folder.resolve() for folder in folders]
+    """Find files by names that came over the wire. Each file once, in the order of its first name.
+
+    A whole path must resolve to a regular file below one of the folders, whatever links there are on the way. A path
+    that is not whole is looked for below each folder, a bare name in the folder of the day that it tells too. A name
+    without an ending, as voicemail's are, gets that of the best file there is.
+    """
+    roots = [Path(os.path.realpath(folder)) for folder in folders]
     files: list[Path] = []
     refused: list[tuple[str, str]] = []
     missing: list[str] = []
-    for name in names:
-        path = _existing(name)
-        if path is None:
+    for name in names[:MOST_NAMES]:
+        why = _why_no_name(name)
+        if why:
+            refused.append((name[:LONGEST_NAME], why))
+            continue
+        there = next((path for path in _places(name, folders) if os.path.lexists(path)), None)
+        if there is None:
             missing.append(name)
             continue
-        why = _why_refused(path, roots)
+        real, why = _real(there, roots)
         if why:
             refused.append((name, why))
-        elif path.resolve() not in files:
-            files.append(path.resolve())
+        elif real not in files:
+            files.append(real)
     return Found(tuple(files), tuple(refused), tuple(missing))
 
 
-def _existing(name: str) -> Path | None:
-    path = Path(name)
-    try:
-        for one in (path, *(Path(f"{name}.{suffix}") for suffix in SUFFIXES)):
-            if os.path.lexists(one):
-                return one
-    except (OSError, ValueError):
-        return None
-    return None
+def of_channels(uniqueids: Sequence[str], days: Sequence[date], folders: Sequence[Path]) -> Found:
+    """Recordings that other channels of a call made: a queue's member, who is recorded by a setting of their own.
+
+    FreePBX ends a file's name with the uniqueid of the channel that recorded. In the order of the names' times.
+
+    :param days: those that the call lasted over: `YEAR/MONTH/DAY` below a folder is looked through.
+    """
+    wanted = [re.escape(one) for one in uniqueids[:MOST_NAMES] if re.fullmatch(r"[0-9A-Za-z._-]{3,64}", one)]
+    if not wanted:
+        return Found()
+    name_of = re.compile(rf".*-(?:{'|'.join(wanted)})(?:-\d+)?\.(?:{'|'.join(sound_file.SUFFIXES)})", re.DOTALL)
+    found: list[Path] = []
+    for folder in folders:
+        for day in days[:MOST_DAYS]:
+            try:
+                with os.scandir(folder / day.strftime("%Y/%m/%d")) as listing:
+                    found += [Path(one.path) for one in islice(listing, MOST_LISTED) if name_of.fullmatch(one.name)]
+            except OSError:  # no call of that day was recorded
+                continue
+    return locate([str(path) for path in sorted(found, key=lambda path: _time_of(path.name))], folders)
 
 
-def _why_refused(path: Path, roots: Sequence[Path]) -> str:
-    if not path.is_absolute() or ".." in path.parts:
-        return "it is no plain absolute path"
-    try:
-        real = path.resolve(strict=True)
-        regular = stat.S_ISREG(real.stat().st_mode)
-    except (OSError, RuntimeError) as error:
-        return f"it can't be looked at: {getattr(error, 'strerror', '') or 'links lead nowhere'}"
-    if not any(root in real.parents for root in roots):
-        return "it is not under recordings.folders"
-    return "" if regular else "it is no file"
+def apart(files: Sequence[tuple[Path, Complete]]) -> tuple[Path, ...]:
+    """Of recordings that ran at the same time the longest; of one after another all, in the order of their ends.
+
+    A queue's recording and that of its member hold the same talk: joined they would say it twice.
+    """
+    kept: list[tuple[Path, Complete]] = []
+    for path, one in sorted(files, key=lambda item: -item[1].seconds):
+        if all(_shared_seconds(one, other) <= one.seconds / 2 for _, other in kept):
+            kept.append((path, one))
+    return tuple(path for path, _ in sorted(kept, key=lambda item: item[1].ended))
 
 
 def wait_complete(path: Path, until: float, stopping: threading.Event, clock: Clock) -> Union[Complete, GaveUp]:
-    """Wait until MixMonitor has closed a recording: its WAV length is written, and it does not change any more.
+    """Wait until a recording's writer has closed it: its lengths are written, and it does not change any more.
 
-    :param until: wall clock seconds.
+    :param until: seconds of the clock's `now()`; past it the file is looked at twice all the same.
     """
+    began = clock.now()
     before: tuple[int, int] | None = None
+    looks = 0.0
     while True:
         try:
-            seen = path.stat()
-            whole = _whole(path, seen.st_size)
+            seen = path.lstat()
+            sound = sound_file.read(path) if stat.S_ISREG(seen.st_mode) else None
         except OSError as error:
             return GaveUp(f"it can't be read: {error.strerror}")
-        now = (seen.st_size, seen.st_mtime_ns)
-        if whole and now == before:
-            empty = seen.st_size <= (WAV_HEADER if path.suffix.lower() == ".wav" else 0)
-            return GaveUp("it holds no sound", empty=True) if empty else Complete(seen.st_size)
-        before = now
-        if clock.now() >= until:
-            return GaveUp("it is still being written" if whole else "its length was never written: it is not whole")
+        state = (seen.st_size, seen.st_mtime_ns)
+        looks = looks + LOOK_SECONDS if state == before else 0.0
+        before = state
+        if sound and sound.whole and looks >= (LOOK_SECONDS if sound.wav else STILL_SECONDS) and sound.length:
+            return Complete(seen.st_size, sound.seconds, seen.st_mtime)
+        if clock.now() >= max(until, began + (LOOK_SECONDS if sound and sound.wav else STILL_SECONDS)):
+            return _why_not_whole(sound, seen.st_size, still=looks > 0)
         if clock.wait(stopping, LOOK_SECONDS):
             return GaveUp("the service stops")
 
 
-def _whole(path: Path, size: int) -> bool:
-    """Whether a WAV file's length of data is what stands behind it; others tell nothing. Raises OSError."""
-    with path.open("rb") as file:
-        head = file.read(4096)
-    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-        return True
-    place = head.find(b"data", 12)
-    if place < 0 or len(head) < place + 8:
-        return False
-    length = int.from_bytes(head[place + 4 : place + 8], "little")
-    behind = size - place - 8
-    return length == behind == 0 or (length > 0 and behind - 1 <= length <= behind)
+def _why_not_whole(sound: sound_file.Sound | None, size: int, still: bool) -> GaveUp:
+    if not size or (sound and sound.whole and not sound.length):
+        return GaveUp("it holds no sound", empty=True)
+    if sound is None:
+        return GaveUp("it is no sound that Asterisk writes")
+    return GaveUp("its length was never written: it is not whole" if still else "it is still being written")
+
+
+def _why_no_name(name: str) -> str:
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        return "it is no plain path"
+    parts = name.split("/")
+    if ".." in parts:
+        return "it leads upwards by '..'"
+    ending = parts[-1].rpartition(".")[2] if "." in parts[-1] else ""
+    return "" if not ending or ending in sound_file.SUFFIXES else "it is not named as a recording is"
+
+
+def _places(name: str, folders: Sequence[Path]) -> list[Path]:
+    """Where a file of that name may be."""
+    day = _DAY.search(name) if "/" not in name else None
+    bases = [Path(name)] if name.startswith("/") else [folder / name for folder in folders]
+    if day:
+        bases += [folder / day[1] / day[2] / day[3] / name for folder in folders]
+    if "." in name.rpartition("/")[2]:
+        return bases
+    return [base.with_name(f"{base.name}.{suffix}") for base in bases for suffix in sound_file.SUFFIXES]
+
+
+def _real(path: Path, roots: Sequence[Path]) -> tuple[Path, str]:
+    """The file that a path leads to, and why it may not be read."""
+    try:
+        real = path.resolve(strict=True)
+        regular = stat.S_ISREG(real.lstat().st_mode)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        return path, f"it can't be looked at: {getattr(error, 'strerror', None) or 'its links lead in a circle'}"
+    if not any(root in real.parents for root in roots):
+        return path, "it leads out of the folders of recordings (recordings.folders)"
+    return real, "" if regular else "it is no file"
+
+
+def _time_of(name: str) -> str:
+    match = _DAY.search(name)
+    return match[0] if match else ""
+
+
+def _shared_seconds(one: Complete, other: Complete) -> float:
+    """How long two recordings ran at the same time, by when each ended and how long it is."""
+    return min(one.ended, other.ended) - max(one.ended - one.seconds, other.ended - other.seconds)

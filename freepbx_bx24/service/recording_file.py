@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Union
 
 from ..errors import RecordingError
+from ..journal.records import Entry
 from ..pbx import encoding, recordings
 from ..policy import LONGEST
 from ..recording import Wanted
@@ -69,7 +71,7 @@ def clear(state: Path) -> Path:
     return place
 
 
-def prepare(runtime: Runtime, wanted: Wanted, ended: float, told: Callable[[str], object]) -> Prepared:
+def prepare(runtime: Runtime, entry: Entry, wanted: Wanted, ended: float, told: Callable[[str], object]) -> Prepared:
     """Make the file to send, in the state folder; the recordings themselves are never changed.
 
     :param ended: wall clock seconds of the call's end. :param told: hears what is done.
@@ -77,29 +79,39 @@ def prepare(runtime: Runtime, wanted: Wanted, ended: float, told: Callable[[str]
     found = recordings.locate(wanted.files, folders(runtime.settings))
     for name, why in found.refused:
         LOG.warning("a recording is refused: %s: %s", name, why)
-    if not found.files:
+    paths = dict.fromkeys((*found.files, *(() if wanted.message else _others(runtime, entry, ended))))
+    if not paths:
         return _nothing(runtime, found, ended)
     told(WAITING)
     rules, clock = runtime.settings.rules.recordings, runtime.clock
     limit = ended + max(WHOLE_SECONDS * runtime.scale, SHORTEST_WHOLE_SECONDS)
-    sizes: dict[Path, int] = {}
-    for path in found.files:
+    whole: list[tuple[Path, recordings.Complete]] = []
+    for path in paths:
         state = recordings.wait_complete(path, clock.now() + TURN_SECONDS, runtime.stopping, clock)
         if isinstance(state, recordings.Complete):
-            sizes[path] = state.size
+            whole.append((path, state))
         elif not state.empty:
             late = clock.now() >= limit
             gone = Never(f"{path.name} was given up: {state.why}", True)
             return gone if late else Later(AGAIN_SECONDS * runtime.scale, f"{path.name}: {state.why}")
-    if not sizes:
+    if not whole:
         return Never("the recording holds no sound", False)
-    files = [max(sizes, key=lambda one: sizes[one])] if rules.several == LONGEST else list(sizes)
+    longest = max(whole, key=lambda one: (one[1].seconds, one[1].size))[0]
+    files = [longest] if rules.several == LONGEST else list(recordings.apart(whole))
     told(ENCODING)
     try:
-        made = encoding.encode(files, rules.format, rules.kbps, clear(runtime.state), ENCODE_SECONDS)
+        made = encoding.encode(files, rules.format, rules.kbps, clear(runtime.state), ENCODE_SECONDS, runtime.stopping)
         return Ready(made, made.stat().st_size)
     except OSError as error:
         raise RecordingError(f"the recording can't be read or copied: {error.strerror}") from error
+
+
+def _others(runtime: Runtime, entry: Entry, ended: float) -> tuple[Path, ...]:
+    """What other channels of the call recorded, of the days that it lasted over."""
+    registration = entry.registration
+    days = dict.fromkeys((registration.started.astimezone().date(), datetime.fromtimestamp(ended).date()))
+    channels = tuple(dict.fromkeys((registration.uniqueid, registration.linkedid)))
+    return recordings.of_channels(channels, tuple(days), folders(runtime.settings)).files
 
 
 def _nothing(runtime: Runtime, found: recordings.Found, ended: float) -> Prepared:

@@ -111,7 +111,7 @@ class RecordingLane(threading.Thread):
             return 0.0
         ended = entry.ending.ended.timestamp() if entry.ending else item.due
         try:
-            prepared = recording_file.prepare(runtime, wanted, ended, lambda words: self._tell(item, words))
+            prepared = recording_file.prepare(runtime, entry, wanted, ended, lambda words: self._tell(item, words))
         except RecordingError as error:
             self._refused(item, error, Fate.REFUSED)
             return 0.0

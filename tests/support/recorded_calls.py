@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -86,4 +85,4 @@ def leave_call(
     folder = service.directory / "state" / "intake"
     hidden = folder / f".{uniqueid}"
     hidden.write_text(text)
-    os.rename(hidden, folder / f"{int(now.timestamp() * 1e9)}-finish-{uniqueid}.result")
+    hidden.rename(folder / f"{int(now.timestamp() * 1e9)}-finish-{uniqueid}.result")

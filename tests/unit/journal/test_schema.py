@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -182,7 +183,13 @@ def test_a_journal_of_version_2_keeps_its_calls_and_forgets_that_a_dropped_call_
     journal = Journal(tmp_path)
     assert journal.entry(OWED) == one_call(OWED)
     assert ATTACH not in [item.kind for item in journal.deliverable(100.0, 9)]
-    ending = Ending(OPEN, "in", CALL.started, dial_status="ANSWER", queue="400")
+    ending = Ending(OPEN, "in", CALL.started, dial_status="ANSWER", queue="400", files=("/m/a.wav", "b.wav"))
     assert journal.hung_up(ending)
     assert journal.entry(OPEN) == replace(one_call(OPEN), ending=ending)
     journal.close()
+
+
+def test_what_an_earlier_version_wrote_of_a_calls_end_names_no_recordings() -> None:
+    before = json.loads(records.ending_to_text(Ending(OPEN, "in", CALL.started, queue="400")))
+    del before["files"], before["voicemail_file"]
+    assert records.ending_from_text(json.dumps(before)) == Ending(OPEN, "in", CALL.started, queue="400")

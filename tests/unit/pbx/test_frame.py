@@ -191,6 +191,42 @@ def test_an_ending_has_what_the_channel_knew() -> None:
     assert (ending.member_interface, ending.note, ending.user) == ("Local/1002@from-queue/n", "night", "105")
 
 
+NAME = "in-74957770101-79161234567-20261125-101500-1790000120.77"
+
+
+@pytest.mark.parametrize(
+    ("facts", "files"),
+    [
+        ({}, ()),
+        ({"": "/var/spool/asterisk/monitor/a.wav"}, ("/var/spool/asterisk/monitor/a.wav",)),
+        (
+            {"_name": NAME, "_year": "2026", "_month": "11", "_day": "25", "_format": "wav"},
+            (f"2026/11/25/{NAME}.wav",),
+        ),
+        (
+            {"_name": NAME, "_year": "2026", "_month": "11", "_day": "25", "_format": "wav49", "_folder": "/rec"},
+            (f"/rec/2026/11/25/{NAME}.WAV",),
+        ),
+        ({"_name": NAME, "_folder": "/rec/"}, (f"/rec/{NAME}.wav",)),
+        (
+            {"": "/m/b.wav", "_name": NAME, "_format": "gsm", "_on_demand": "c.wav", "_cdr": f"{NAME}.gsm"},
+            ("/m/b.wav", f"{NAME}.gsm", "c.wav"),
+        ),
+        ({"_cdr": f"{NAME}.wav"}, (f"{NAME}.wav",)),
+    ],
+)
+def test_recordings_are_named_by_who_wrote_them_else_by_freepbx_parts_else_by_the_cdr(
+    facts: dict[str, str], files: tuple[str, ...]
+) -> None:
+    fields = {f"fact_recorded{name}": value for name, value in facts.items()}
+    assert frames.ending(parsed(kind="finish", **fields)).files == files
+
+
+def test_a_message_in_the_mailbox_is_named_apart_from_the_recordings() -> None:
+    ending = frames.ending(parsed(kind="finish", fact_voicemail_file="/var/spool/voicemail/default/105/INBOX/msg0000"))
+    assert (ending.files, ending.voicemail_file) == ((), "/var/spool/voicemail/default/105/INBOX/msg0000")
+
+
 @given(some.binary(max_size=300))
 def test_no_bytes_do_anything_but_parse_or_be_refused(junk: bytes) -> None:
     for candidate in (junk, junk + b"\0\0", data()[:-1] + junk.replace(b"\0", b"") + b"\0\0"):
