@@ -86,7 +86,7 @@ def look() -> Iterator[Finding]:
 def recordings(settings: Settings) -> Iterator[Finding]:
     """What makes mp3s of recordings is there, and the service's user may read the folders they lie in."""
     if settings.rules.recordings.format == "mp3":
-        found = encoder()  # without one recordings go all the same, ten times as large: no fault, but good to know
+        found = encoder()  # without one recordings go all the same, four times as large: no fault, but good to know
         none = "nothing here makes mp3s, so they are sent as wav: `apt-get install ffmpeg`"
         yield Finding("recordings", True, f"mp3s are made by {found}" if found else none)
     for folder in recording_folders(settings):

@@ -239,7 +239,7 @@ OPTIONS = (
     Option(
         "recordings.format",
         kinds.choice(mp3="mp3", wav="wav"),
-        "What is sent: mp3 is a fifth of a wav or less, and needs ffmpeg, or sox and lame.",
+        "What is sent: mp3 is a quarter of a wav, and needs ffmpeg, or lame; without them wav is sent.",
         "wav",
         "mp3",
     ),
