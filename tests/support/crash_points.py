@@ -23,7 +23,9 @@ from typing import Any, Callable
 LOG, AT, WHO = "BX24_CRASH_LOG", "BX24_CRASH_AT", "BX24_CRASH_WHO"
 THE_END = "the end"
 _OURS = re.compile(r"/intake/|/\.?journal\.run$")
-_TOLD = re.compile(r"(telephony\.externalcall\.\w+|voximplant\.statistic\.get|batch|upload)(?:\.json|/)?$", re.IGNORECASE)
+_TOLD = re.compile(
+    r"(telephony\.externalcall\.\w+|voximplant\.statistic\.get|batch|upload)(?:\.json|/)?$", re.IGNORECASE
+)
 
 
 class Points:
