@@ -226,6 +226,6 @@ def _run(work: _Work, command: Sequence[str], made: list[Path]) -> None:
             running.wait()
     if running.returncode:
         with said.open("rb") as told:
-            told.seek(max(0, os.path.getsize(said) - _TAIL))
+            told.seek(max(0, said.stat().st_size - _TAIL))
             tail = told.read(_TAIL).decode("utf-8", "replace").strip()
         raise RecordingError(f"{command[0]} failed: {' '.join(tail.split()) or running.returncode}")

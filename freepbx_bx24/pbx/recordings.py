@@ -1,4 +1,4 @@
-"""A call's recordings on this machine: found under the configured folders alone, and waited for until they are whole."""
+"""A call's recordings on this machine: found under the configured folders alone, waited for until they are whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, Sequence, Union
+from typing import Protocol, Sequence
 
 from . import sound_file
 
@@ -136,7 +136,7 @@ def apart(files: Sequence[tuple[Path, Complete]]) -> tuple[Path, ...]:
     return tuple(path for path, _ in sorted(kept, key=lambda item: item[1].ended))
 
 
-def wait_complete(path: Path, until: float, stopping: threading.Event, clock: Clock) -> Union[Complete, GaveUp]:
+def wait_complete(path: Path, until: float, stopping: threading.Event, clock: Clock) -> Complete | GaveUp:
     """Wait until a recording's writer has closed it: its lengths are written, and it does not change any more.
 
     :param until: seconds of the clock's `now()`; past it the file is looked at twice all the same.
@@ -170,7 +170,7 @@ def _why_not_whole(sound: sound_file.Sound | None, size: int, still: bool) -> Ga
 
 
 def _why_no_name(name: str) -> str:
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+    if not name or len(name) > LONGEST_NAME or not name.isprintable() or name.endswith("/"):
         return "it is no plain path"
     parts = name.split("/")
     if ".." in parts:
@@ -187,7 +187,7 @@ def _places(name: str, folders: Sequence[Path]) -> list[Path]:
         bases += [folder / day[1] / day[2] / day[3] / name for folder in folders]
     if "." in name.rpartition("/")[2]:
         return bases
-    return [base.with_name(f"{base.name}.{suffix}") for base in bases for suffix in sound_file.SUFFIXES]
+    return [Path(f"{base}.{suffix}") for base in bases for suffix in sound_file.SUFFIXES]
 
 
 def _real(path: Path, roots: Sequence[Path]) -> tuple[Path, str]:
