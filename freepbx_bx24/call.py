@@ -65,7 +65,7 @@ class Ending:
     """What the channel's variables said in the hangup handler (seconds are whole; empty text: not set).
 
     `queue` is the last queue that the call waited in, `menu` the last menu's context, `voicemail` how leaving a message
-    went (VMSTATUS).
+    went (VMSTATUS), `left` whether it was this channel's own end that hung up first.
     """
 
     uniqueid: str
@@ -83,6 +83,7 @@ class Ending:
     queue: str = ""
     menu: str = ""
     voicemail: str = ""
+    left: bool = False
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ FACTS = {
         ("queue_name", "QUEUENAME"),  # Asterisk's, where the queue has setqueuevar
         ("menu", "IVR_CONTEXT"),  # FreePBX's
         ("voicemail", "VMSTATUS"),
+        ("hangup_source", "CHANNEL(hangupsource)"),
     ),
 }
 

@@ -146,7 +146,7 @@ class CardLane(threading.Thread):
             return None
         users = presence.users.of(uniqueid)
         ringing, talking = (users_of(legs, users, rules, directory) for legs in (now.ringing, now.talking))
-        return Faces(ringing, talking, now.gone)
+        return Faces(ringing, talking, now.gone, now.answered)
 
     def _send(self, looks: Mapping[str, Faces | None]) -> None:
         """Owe what has to change, send all that is due as one request, and keep what became of it."""
