@@ -146,6 +146,11 @@ class Presence:
             self._write(uniqueid, text)
 
     @property
+    def connected(self) -> bool:
+        """Whether Asterisk's calls are seen now."""
+        return self._up
+
+    @property
     def watches(self) -> bool:
         """Whether there is any call to watch now."""
         return bool(self._watched) and self._up
@@ -215,10 +220,10 @@ class Presence:
             self._snapshot = frozenset(row.get("Uniqueid", "") for row in snapshot)
             self._snapshot_at = at
             self._up = True
-            changes = self._legs.changes()
-            self._keep(changes)  # whose end nobody saw is found by lost_calls()
-        for change in changes:
-            self.runtime.cards.look_at(change.uniqueid)
+            self._keep(self._legs.changes())  # whose end nobody saw is found by lost_calls()
+            watched = [*self._watched]
+        for uniqueid in watched:
+            self.runtime.cards.look_at(uniqueid)
         self.runtime.wake.set()
 
     def _event(self, event: Message) -> None:
