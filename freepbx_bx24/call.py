@@ -66,8 +66,9 @@ class Ending:
     """What the channel's variables said in the hangup handler (seconds are whole; empty text: not set).
 
     `queue` is the last queue that the call waited in, `menu` the last menu's context, `voicemail` how leaving a message
-    went (VMSTATUS). `files` are names that the call's recordings may have, the surest first; `voicemail_file` is that
-    of the message, without its ending. Neither is trusted.
+    went (VMSTATUS), `left` whether it was this channel's own end that hung up first. `files` are names that the call's
+    recordings may have, the surest first; `voicemail_file` is that of the message, without its ending. Neither is
+    trusted.
     """
 
     uniqueid: str
@@ -85,6 +86,7 @@ class Ending:
     queue: str = ""
     menu: str = ""
     voicemail: str = ""
+    left: bool = False
     files: tuple[str, ...] = ()
     voicemail_file: str = ""
 

@@ -39,11 +39,17 @@ def opened_by_register(registration: Registration, watched: bool) -> bool:
 
 
 def wanted(
-    registration: Registration, owner: int, ringing: Iterable[int], talking: Iterable[int], screens: Screens
+    registration: Registration,
+    owner: int,
+    ringing: Iterable[int],
+    talking: Iterable[int],
+    screens: Screens,
+    answered: bool = False,
 ) -> frozenset[int]:
     """User ids of those who should have the call's card now; zeros in what is given stand for nobody.
 
     :param owner: whom the portal has the call registered for. :param ringing: and :param talking: whose telephones do.
+    :param answered: the client of an outbound call has answered.
     """
     if registration.cards == NEVER:
         return frozenset()
@@ -51,13 +57,13 @@ def wanted(
     if talkers or registration.cards == ANSWER:
         return talkers
     ringers = frozenset(ringing) - {0}
-    if _keeps(registration, owner, screens):
+    if not answered and _keeps(registration, owner, screens):
         return ringers | {owner}
     return ringers
 
 
 def _keeps(registration: Registration, owner: int, screens: Screens) -> bool:
-    """Whether an outbound call's owner has a card though nobody talks: from the first moment until another talks.
+    """Whether an outbound call's owner has a card though nobody talks yet: while the client's telephone rings.
 
     `show` is False where the owner is not the one who dialled.
     """

@@ -45,6 +45,7 @@ FACTS = {
         ("queue_name", "QUEUENAME"),  # Asterisk's, where the queue has setqueuevar
         ("menu", "IVR_CONTEXT"),  # FreePBX's
         ("voicemail", "VMSTATUS"),
+        ("hangup_source", "CHANNEL(hangupsource)"),
         ("voicemail_file", "VM_MESSAGEFILE"),
         ("recorded", "MIXMONITOR_FILENAME"),
         # FreePBX's parts of a file's name: they are inherited, the whole name is not.

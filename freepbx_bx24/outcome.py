@@ -13,6 +13,7 @@ from .reasons import Words, words_of
 LONGEST_REASON = 255  # FAILED_REASON's limit in the portal
 # Ended that soon, a telephone has not rung: it was busy or could not be reached.
 NO_RING_SECONDS = 1.0
+BUSY_CAUSE = 17  # HANGUPCAUSE of a route that ends in the busy tone: nothing was dialled
 MOST_NAMES = 12  # of those who rang, in a reason
 
 # STATUS_CODE of an outbound call by DIALSTATUS, then by HANGUPCAUSE where the trunk said why (portal: "finish", codes).
@@ -187,7 +188,7 @@ def asks_for_responsible(registration: Registration, view: View) -> bool:
 
 
 def _owners_of_missed(registration: Registration, view: View, responsible: Person | None) -> list[Person]:
-    rang = sorted((leg for leg in view.legs if leg.rang and leg.person), key=_first_ring)
+    rang = sorted((leg for leg in view.legs if leg.person and _has_rung(leg)), key=_first_ring)
     by_strategy: Mapping[str, list[Person | None]] = {
         RESPONSIBLE: [responsible],
         LAST_RUNG: [leg.person for leg in reversed(rang)],
@@ -216,8 +217,20 @@ def _why_missed(words: Words, ending: Ending | None, view: View, until: float, i
         parts.append(words.voicemail)
     if not parts and inbound and not ending.dial_status:
         parts = [words.waited.format(ending.queue)] if ending.queue else [words.menu] if ending.menu else []
-    cause = ending.dial_status or "GONE"
+    cause = ending.dial_status or ("BUSY" if ending.hangup_cause == BUSY_CAUSE else "GONE" if ending.left else "QUIET")
     return _joined(*parts) if parts else words.causes.get(cause, cause)
+
+
+# Of a telephone that was busy or could not be reached, the DialStatus as one of two.
+_REFUSED = {"BUSY": "BUSY", "CHANUNAVAIL": "CHANUNAVAIL", "CONGESTION": "CHANUNAVAIL"}
+
+
+def _has_rung(leg: SeenLeg) -> bool:
+    """Whether somebody could have heard it: not where it was busy or out of reach at once."""
+    if leg.rang is None:
+        return False
+    since, until = leg.rang
+    return leg.ended not in _REFUSED or until is None or until - since >= NO_RING_SECONDS
 
 
 def _what_telephones_did(words: Words, view: View, last: float, queue: str) -> list[str]:
@@ -226,10 +239,7 @@ def _what_telephones_did(words: Words, view: View, last: float, queue: str) -> l
     for leg in view.legs:
         if leg.client or leg.rang is None:
             continue
-        since, until = leg.rang
-        status = "CHANUNAVAIL" if leg.ended == "CONGESTION" else leg.ended
-        at_once = until is not None and until - since < NO_RING_SECONDS
-        (others[status] if at_once and status in others else rang).append(leg)
+        (rang if _has_rung(leg) else others[_REFUSED[leg.ended]]).append(leg)
     parts = []
     times = [leg.rang for leg in rang if leg.rang]
     if times:

@@ -194,7 +194,7 @@ def decide_registration(rules: Rules, beginning: Beginning) -> Registration | Sk
         create=create != NEVER,
         only_unknown=create == UNKNOWN,
         source=_identifier(beginning.source) or chosen.source,
-        show=chosen.cards == RING,
+        show=chosen.cards == RING and (inbound or speaker is not None),  # nobody's screen for a program's call
         cards=chosen.cards,
         entity=_entity(beginning.entity_type, beginning.entity_id),
         missed_owner=chosen.missed_owner if inbound else (),

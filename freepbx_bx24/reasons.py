@@ -10,7 +10,8 @@ from typing import Mapping
 class Words:
     """One language.
 
-    :ivar causes: by DIALSTATUS; GONE: the caller hung up before anything was dialled, while register itself ran, say.
+    :ivar causes: by DIALSTATUS; GONE: the caller hung up before anything was dialled, while register itself ran, say;
+        QUIET: nothing was dialled, and the PBX ended the call.
     :ivar rang: names, and whole seconds. :ivar answered_by: somebody who is not in the CRM.
     """
 
@@ -34,6 +35,7 @@ WORDS = {
             "CHANUNAVAIL": "no phone could be reached",
             "CONGESTION": "the line was congested",
             "GONE": "the caller hung up before a phone rang",
+            "QUIET": "no phone rang",
             "UNSEEN": "the end of the call was not seen",
         },
         rang="rang {} for {} s",
@@ -53,6 +55,7 @@ WORDS = {
             "CHANUNAVAIL": "телефон недоступен",
             "CONGESTION": "линия перегружена",
             "GONE": "звонивший положил трубку до начала вызова",
+            "QUIET": "ни один телефон не звонил",
             "UNSEEN": "конец звонка не был виден",
         },
         rang="вызов на {}, {} с",

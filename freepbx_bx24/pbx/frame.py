@@ -148,6 +148,7 @@ def ending(frame: Frame) -> Ending:
         queue=frame.fact("queue") or frame.fact("queue_name"),
         menu=frame.fact("menu"),
         voicemail=frame.fact("voicemail"),
+        left=bool(frame.environment("channel")) and frame.fact("hangup_source") == frame.environment("channel"),
         files=recorded(frame),
         voicemail_file=frame.fact("voicemail_file"),
     )

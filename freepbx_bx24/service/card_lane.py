@@ -102,6 +102,8 @@ class CardLane(threading.Thread):
             self.runtime.presence.tick()
         with self._lock:
             news, self._news = self._news, {}
+        if not self.runtime.presence.connected:
+            news = {}  # nothing is seen: the finish hides what there is, and all is looked at when it is seen again
         for uniqueid, at_once in news.items():
             self._waiting.setdefault(uniqueid, _Waiting(now - self._scaled(GATHER_SECONDS) * at_once))
             self.runtime.presence.learn_users(uniqueid)  # whoever is logged in there when it rings
@@ -146,7 +148,7 @@ class CardLane(threading.Thread):
             return None
         users = presence.users.of(uniqueid)
         ringing, talking = (users_of(legs, users, rules, directory) for legs in (now.ringing, now.talking))
-        return Faces(ringing, talking, now.gone)
+        return Faces(ringing, talking, now.gone, now.answered)
 
     def _send(self, looks: Mapping[str, Faces | None]) -> None:
         """Owe what has to change, send all that is due as one request, and keep what became of it."""

@@ -35,11 +35,15 @@ HIDE_SECONDS = 60.0  # an order to hide is of use for so long; what is left then
 
 @dataclass(frozen=True)
 class Faces:
-    """Whose telephones ring and who talks at this moment, by user id; of one that the portal does not know nothing."""
+    """Whose telephones ring and who talks at this moment, by user id; of one that the portal does not know nothing.
+
+    `answered` is whether the client of an outbound call has, `over` whether he has gone.
+    """
 
     ringing: frozenset[int] = frozenset()
     talking: frozenset[int] = frozenset()
     over: bool = False
+    answered: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,8 @@ def _changes(journal: Journal, uniqueid: str, faces: Faces | None, now: float) -
 
 def _wanted(entry: Entry, faces: Faces, shown: cards.Screens) -> frozenset[int]:
     assert entry.registered
-    return cards.wanted(entry.registration, entry.registered.user_id, faces.ringing, faces.talking, shown)
+    owner = entry.registered.user_id
+    return cards.wanted(entry.registration, owner, faces.ringing, faces.talking, shown, faces.answered)
 
 
 def _owe(uniqueid: str, kind: str, payload: str, now: float, journal: Journal) -> None:

@@ -29,7 +29,8 @@ KEPT_CHANGES = frozenset({TALKING, LEFT})
 
 
 class Now(NamedTuple):
-    """A call at this moment: one leg of each of our people who ring, or talk with the client, and whether it is over.
+    """A call at this moment: one leg of each of our people who ring, or talk with the client; whether it is over, and
+    whether the client of an outbound call has answered.
 
     Who has answered and is not connected yet still rings; who left less than a second ago still talks.
     """
@@ -37,6 +38,7 @@ class Now(NamedTuple):
     ringing: tuple[Leg, ...]
     talking: tuple[Leg, ...]
     gone: bool
+    answered: bool
 
 
 class Presence:
@@ -123,7 +125,7 @@ class Presence:
             if story is None:
                 return None
             ringing, talking = (self._legs.on_cards(uniqueid, state) for state in (RINGING, TALKING))
-            return Now(ringing, talking, story.gone is not None)
+            return Now(ringing, talking, story.gone is not None, story.answered is not None)
 
     def learn_users(self, uniqueid: str) -> None:
         """Ask Asterisk whose the telephones of a call are that have come since the last time; waits for its answers.
@@ -142,6 +144,11 @@ class Presence:
             text = self._text(uniqueid) if learnt else ""
         if text:  # who was logged in there then counts, whoever looks later
             self._write(uniqueid, text)
+
+    @property
+    def connected(self) -> bool:
+        """Whether Asterisk's calls are seen now."""
+        return self._up
 
     @property
     def watches(self) -> bool:
@@ -213,10 +220,10 @@ class Presence:
             self._snapshot = frozenset(row.get("Uniqueid", "") for row in snapshot)
             self._snapshot_at = at
             self._up = True
-            changes = self._legs.changes()
-            self._keep(changes)  # whose end nobody saw is found by lost_calls()
-        for change in changes:
-            self.runtime.cards.look_at(change.uniqueid)
+            self._keep(self._legs.changes())  # whose end nobody saw is found by lost_calls()
+            watched = [*self._watched]
+        for uniqueid in watched:
+            self.runtime.cards.look_at(uniqueid)
         self.runtime.wake.set()
 
     def _event(self, event: Message) -> None:

@@ -140,7 +140,7 @@ def test_the_person_whom_the_dialplan_names_at_the_end_goes_before_who_answered(
 @pytest.mark.parametrize("status", ["BUSY", "CANCEL", "NOANSWER", "CHANUNAVAIL", "CONGESTION", ""])
 def test_the_reason_of_a_missed_call_is_in_the_admins_language(language: str, status: str) -> None:
     told = outcome(rules=replace(RULES, language=language), dial_status=status)
-    assert told.reason == WORDS[language].causes[status or "GONE"]
+    assert told.reason == WORDS[language].causes[status or "QUIET"]
 
 
 def test_every_language_has_words_for_every_cause() -> None:
@@ -353,13 +353,15 @@ def test_what_was_seen_in_part_and_the_channels_variables_are_put_together() -> 
         ((), {"voicemail": "SUCCESS", "dial_status": "BUSY"}, "left a voicemail"),
         ((), {"voicemail": "FAILED", "dial_status": "BUSY"}, "busy"),
         ((), {"dial_status": "BUSY"}, "busy"),
-        ((), {}, "the caller hung up before a phone rang"),
+        ((), {"left": True}, "the caller hung up before a phone rang"),
+        ((), {}, "no phone rang"),
+        ((), {"hangup_cause": 17}, "busy"),
         ((leg("101", rang=(1, 9)),), {"note": "menu 2"}, "rang 101 for 8 s; menu 2"),
         ((leg("city", number="89160000001", client=True, rang=(1, 9)),), {"dial_status": "BUSY"}, "busy"),
     ],
 )
 def test_the_reason_of_a_missed_call_says_who_rang_for_how_long_and_where_the_caller_was(
-    legs: tuple[SeenLeg, ...], variables: dict[str, str], reason: str
+    legs: tuple[SeenLeg, ...], variables: dict[str, object], reason: str
 ) -> None:
     told = seen(*legs, ending=replace(INBOUND_END, **variables))  # type: ignore[arg-type]
     assert told.reason == reason
@@ -397,7 +399,12 @@ def test_a_missed_call_belongs_to_whom_the_lines_strategies_find_first(
     strategies: tuple[str, ...], owner: Person
 ) -> None:
     rules = replace(RULES, lines=(LineRules("+74957770000", person=SALES, missed_owner=strategies),))
-    legs = (leg("103", OLEG, rang=(9, 20)), leg("102", NADIA, rang=(1, 8)), leg("150", rang=(10, 20)))
+    legs = (
+        leg("103", OLEG, rang=(9, 20)),
+        leg("102", NADIA, rang=(1, 8)),
+        leg("150", rang=(10, 20)),
+        leg("104", Person(user_id=1199), rang=(21, 21.2), ended="BUSY"),  # which has not rung
+    )
     told = seen(*legs, call=registration(rules=rules), responsible=PAVEL)
     assert told.people[0] == owner
     assert told.people[-1] == OWNER

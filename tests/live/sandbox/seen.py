@@ -7,8 +7,8 @@ from typing import Mapping
 
 from freepbx_bx24.sandbox.pbx.harness import SandboxPbx
 
-CUSTOM = "/etc/asterisk/extensions_custom.conf"
-LOG = "/var/log/asterisk/full"
+from .admins import LOG
+
 VARIABLES = (
     *("DIALSTATUS", "DIALEDPEERNUMBER", "MEMBERINTERFACE", "MEMBERNAME", "HANGUPCAUSE", "ANSWEREDTIME"),
     *("CDR(disposition)", "CONNECTEDLINE(num)", "QUEUENUM", "IVR_CONTEXT", "VMSTATUS", "BLINDTRANSFER", "FROM_DID"),

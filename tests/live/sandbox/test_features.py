@@ -5,6 +5,7 @@ All calls are placed side by side, each with a client of its own, and looked at 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from freepbx_bx24.sandbox.pbx.harness import SandboxPbx
 from freepbx_bx24.sandbox.pbx.record import Behaviour, CallRecord, answer, away, busy, decline, ring
 
 from . import seen
+from .admins import admins_dialplan
 
 Place = Callable[[SandboxPbx, str], Call]
 THE_CLIENT = "the client"
@@ -275,13 +277,6 @@ class Performed:
 @pytest.fixture(scope="module")
 def performed(running_pbx: SandboxPbx) -> Iterator[Performed]:
     pbx = running_pbx
-    custom = pbx.root.outside(seen.CUSTOM)
-    kept = custom.read_text(encoding="utf-8")
-    custom.write_text(kept + seen.hooks(), encoding="utf-8")
-    pbx.asterisk.reload_dialplan()
-    before = {key: stored(pbx, key) for key in SWITCHES}
-    for key, value in SWITCHES.items():
-        pbx.asterisk.rx(f"database put {key} {value}")
     for endpoint in (pbx.trunk, *pbx.phones):
         endpoint.calls.clear()
         endpoint.behaviour = answer(0.3)
@@ -291,14 +286,22 @@ def performed(running_pbx: SandboxPbx) -> Iterator[Performed]:
                 pbx.trunk.on_number(NUMBERS[name] if who == THE_CLIENT else who, behaviour)
             else:
                 pbx.phone(who).behaviour = behaviour
-    try:
+    with admins_dialplan(pbx, seen.hooks()), switched(pbx):
         calls = {name: case.place(pbx, NUMBERS[name]) for name, case in CASES.items()}
         yield Performed(pbx, {name: call.wait(40) for name, call in calls.items()}, pbx.settle(40))
+
+
+@contextlib.contextmanager
+def switched(pbx: SandboxPbx) -> Iterator[None]:
+    """Have the cases' values in AstDB."""
+    before = {key: stored(pbx, key) for key in SWITCHES}
+    for key, value in SWITCHES.items():
+        pbx.asterisk.rx(f"database put {key} {value}")
+    try:
+        yield
     finally:
         for key, old in before.items():
             pbx.asterisk.rx(f"database put {key} {old}" if old else f"database del {key}")
-        custom.write_text(kept, encoding="utf-8")
-        pbx.asterisk.reload_dialplan()
 
 
 def stored(pbx: SandboxPbx, key: str) -> str:

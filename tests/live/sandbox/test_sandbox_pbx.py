@@ -11,14 +11,10 @@ import pytest
 from freepbx_bx24.sandbox.pbx.harness import SandboxPbx
 from freepbx_bx24.sandbox.pbx.record import CallRecord, answer, busy, dead, decline, ring, unavailable
 
+from .admins import admins_dialplan
+
 CLIENT = "+79161234567"
 TOLERANCE = 0.35  # seconds; two cores, and the suites may run beside other work
-
-
-def add_to_admins_dialplan(pbx: SandboxPbx, text: str) -> None:
-    with pbx.root.outside("/etc/asterisk/extensions_custom.conf").open("a", encoding="utf-8") as file:
-        file.write(text)
-    pbx.asterisk.reload_dialplan()
 
 
 def same_talk(one: CallRecord, other: CallRecord) -> bool:
@@ -102,8 +98,8 @@ def test_a_caller_may_give_up_while_it_rings(pbx: SandboxPbx) -> None:
 
 
 def test_a_caller_may_give_up_before_anything_rings(pbx: SandboxPbx) -> None:
-    add_to_admins_dialplan(pbx, "[from-pstn-custom]\nexten => 74957770998,1,Wait(5)\n same => n,Congestion(1)\n")
-    caller = pbx.trunk.call(did="74957770998", number=CLIENT, give_up_after=0.3).wait(12)
+    with admins_dialplan(pbx, "[from-pstn-custom]\nexten => 74957770998,1,Wait(5)\n same => n,Congestion(1)\n"):
+        caller = pbx.trunk.call(did="74957770998", number=CLIENT, give_up_after=0.3).wait(12)
     assert (caller.final_status, caller.ended_how) == (487, "CANCEL")
     assert caller.at("100") is not None
     assert caller.at("180") is None
@@ -245,31 +241,13 @@ def test_an_attended_transfer_connects_the_client_with_the_person_asked(pbx: San
     assert second.wait(12).ended_by == "them"
 
 
-def test_the_outbound_hook_of_freepbx_runs_before_each_trunk_with_freepbxs_variables(pbx: SandboxPbx) -> None:
-    seen = "${DIAL_TRUNK} ${DIAL_NUMBER} ${OUTNUM} ${OUT_1}${OUT_1_SUFFIX} ${AMPUSER} ${CALLERID(num)}"
-    add_to_admins_dialplan(
-        pbx,
-        f"""
+OUTBOUND_HOOK = """
 [macro-dialout-trunk-predial-hook]
-exten => s,1,Set(DB(seen/${{DIAL_TRUNK}})={seen})
- same => n,Set(DB(seen/emergency)=${{EMERGENCYROUTE}})
- same => n,ExecIf($["${{MACRO_CONTEXT}}" = ""]?Return())
-""",
-    )
-    pbx.trunk.on_number("79160000002", unavailable())
-    pbx.phone(105).call("89160000002", talk=0.1).wait(12)
-    shown = pbx.asterisk.rx("database show seen")
-    assert "1 89160000002 89160000002 PJSIP@city 105 74957770000" in shown
-    assert "2 79160000002 79160000002 PJSIP@city 105 74957770001" in shown
-    assert "YES" not in shown
-    pbx.phone(105).call("112", talk=0.1).wait(12)
-    assert "YES" in pbx.asterisk.rx("database show seen/emergency")
-
-
-def test_an_inbound_hook_added_to_from_pstn_runs_before_every_route(pbx: SandboxPbx) -> None:
-    add_to_admins_dialplan(
-        pbx,
-        """
+exten => s,1,Set(DB(seen/${DIAL_TRUNK})=%s)
+ same => n,Set(DB(seen/emergency)=${EMERGENCYROUTE})
+ same => n,ExecIf($["${MACRO_CONTEXT}" = ""]?Return())
+"""
+INBOUND_HOOK = """
 [from-pstn]
 exten => _[+0-9*#]!,1,Set(DB(seen/did)=${EXTEN}/${AMPUSER}/${FROM_DID})
  same => n,Goto(hooked-pstn,${EXTEN},1)
@@ -279,9 +257,26 @@ include => ext-did
 include => ext-did-post-custom
 include => from-did-direct
 include => ext-did-catchall
-""",
-    )
-    assert pbx.trunk.call(did="+74957770106", number=CLIENT, talk=0.1).wait(12).final_status == 200
+"""
+
+
+def test_the_outbound_hook_of_freepbx_runs_before_each_trunk_with_freepbxs_variables(pbx: SandboxPbx) -> None:
+    seen = "${DIAL_TRUNK} ${DIAL_NUMBER} ${OUTNUM} ${OUT_1}${OUT_1_SUFFIX} ${AMPUSER} ${CALLERID(num)}"
+    pbx.trunk.on_number("79160000002", unavailable())
+    with admins_dialplan(pbx, OUTBOUND_HOOK % seen):
+        pbx.phone(105).call("89160000002", talk=0.1).wait(12)
+        shown = pbx.asterisk.rx("database show seen")
+        pbx.phone(105).call("112", talk=0.1).wait(12)
+        emergency = pbx.asterisk.rx("database show seen/emergency")
+    assert "1 89160000002 89160000002 PJSIP@city 105 74957770000" in shown
+    assert "2 79160000002 79160000002 PJSIP@city 105 74957770001" in shown
+    assert "YES" not in shown
+    assert "YES" in emergency
+
+
+def test_an_inbound_hook_added_to_from_pstn_runs_before_every_route(pbx: SandboxPbx) -> None:
+    with admins_dialplan(pbx, INBOUND_HOOK):
+        assert pbx.trunk.call(did="+74957770106", number=CLIENT, talk=0.1).wait(12).final_status == 200
     assert "+74957770106//" in pbx.asterisk.rx("database get seen did")
 
 
