@@ -134,7 +134,8 @@ def sentence(text: str) -> str:
 
 
 def _leg(leg: dict[str, Any]) -> str:
-    who = str(leg["device"]) + (f" (to {leg['number']})" if leg["number"] else "")
+    who = str(leg.get("user") or leg["device"])
+    who += f" (at {leg['device']})" if leg.get("user") else f" (to {leg['number']})" if leg["number"] else ""
     rang, did = leg["rang"], []
     if rang:
         ended = f" ({leg['ended']})" if leg["ended"] else ""
