@@ -127,7 +127,7 @@ def sentence(text: str) -> str:
         data = json.loads(text)
         parts = [part for part in map(_leg, data["legs"]) if part]
         whole = data["unbroken"] is True
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ""
     gap = "" if whole or not parts else " (the view of Asterisk was interrupted: there may be more)"
     return "; ".join(parts) + gap
