@@ -86,19 +86,20 @@ class Legs:
 
     # -- what the owner of the calls says -----------------------------------------------------------------------------
 
-    def watch(self, uniqueid: str, direction: str, external: str = "") -> None:
+    def watch(self, uniqueid: str, direction: str, external: str = "", *, late: bool = False) -> None:
         """Register the call whose channel ran register, `direction` `in` or `out`; a second time changes nothing.
 
         Late is better than never: what its channels did before is told where they are still up.
 
         :param external: the external party's channel of an outbound call, where an earlier view knew it.
+        :param late: the call has gone on for a while unseen: its view is not unbroken.
         """
         calls = self._all.calls
         if uniqueid in calls:
             return
         if len(calls) >= MOST_CALLS:
             self.forget(next((key for key, call in calls.items() if call.gone), next(iter(calls))))
-        self._all.begin(Watched(uniqueid, direction, self._connected), self._now, external)
+        self._all.begin(Watched(uniqueid, direction, self._connected and not late), self._now, external)
 
     def forget(self, uniqueid: str) -> None:
         """The call is of no interest any more."""

@@ -104,7 +104,7 @@ class Ends:
         for entry in runtime.write(lambda journal: journal.open_calls(taken)).result():
             external = legs_text.read(entry.legs).external
             if entry.uniqueid in channels or (external and external in channels):
-                runtime.presence.begin(entry.uniqueid, entry.registration.direction, entry.legs)
+                runtime.presence.go_on(entry.uniqueid, entry.registration.direction, entry.legs)
                 runtime.cards.look_at(entry.uniqueid)  # who stopped to ring in the gap still has a card
             else:
                 until = entry.ending.ended.timestamp() if entry.ending else last_seen
@@ -184,7 +184,8 @@ def outcome_of(runtime: Runtime, end: End) -> Outcome:
     """What the CRM is to be told of an end."""
     entry, rules = end.entry, runtime.settings.rules
     view = people.named(legs_text.read(end.legs), rules, runtime.directory)
-    new = entry.registered is not None and entry.registered.made  # its record is the line's person's, as the call is
+    # The record that a register has made is the line's person's, as the call is; so may be one whose answer was lost.
+    new = entry.registered is None or entry.registered.made
     found = None if new else runtime.clients.known(entry.registration.number)
     responsible = people.responsible(found, runtime.directory)
     return decide_outcome(
@@ -197,8 +198,8 @@ def wants_search(runtime: Runtime, end: End, outcome: Outcome) -> bool:
     if outcome.status_code != MISSED or runtime.portal_down or runtime.breaker.open:
         return False
     registration, registered = end.entry.registration, end.entry.registered
-    if registered is not None and (registered.made or registered.entity is None):
-        return False  # the CRM knew nobody
+    if registered is None or registered.made or registered.entity is None:
+        return False  # the CRM knew nobody, as far as is known yet
     view = people.named(legs_text.read(end.legs), runtime.settings.rules, runtime.directory)
     return runtime.clients.known(registration.number) is None and asks_for_responsible(registration, view)
 

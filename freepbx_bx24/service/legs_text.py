@@ -127,14 +127,15 @@ def sentence(text: str) -> str:
         data = json.loads(text)
         parts = [part for part in map(_leg, data["legs"]) if part]
         whole = data["unbroken"] is True
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ""
     gap = "" if whole or not parts else " (the view of Asterisk was interrupted: there may be more)"
     return "; ".join(parts) + gap
 
 
 def _leg(leg: dict[str, Any]) -> str:
-    who = str(leg["device"]) + (f" (to {leg['number']})" if leg["number"] else "")
+    who = str(leg.get("user") or leg["device"])
+    who += f" (at {leg['device']})" if leg.get("user") else f" (to {leg['number']})" if leg["number"] else ""
     rang, did = leg["rang"], []
     if rang:
         ended = f" ({leg['ended']})" if leg["ended"] else ""

@@ -92,10 +92,16 @@ class Presence:
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
-    def begin(self, uniqueid: str, direction: str, before: str = "") -> None:
-        """Watch the call whose channel runs register. :param before: its legs, as a former view kept them."""
+    def begin(self, uniqueid: str, direction: str) -> None:
+        """Watch the call whose channel runs register."""
         with self._lock:
-            self._legs.watch(uniqueid, direction, legs_text.read(before).external)
+            self._legs.watch(uniqueid, direction)
+            self._watched.add(uniqueid)
+
+    def go_on(self, uniqueid: str, direction: str, before: str) -> None:
+        """Watch a call that has gone on unseen for a while. :param before: its legs, as a former view kept them."""
+        with self._lock:
+            self._legs.watch(uniqueid, direction, legs_text.read(before).external, late=True)
             self._watched.add(uniqueid)
             if before:
                 self._before[uniqueid] = (before, time.time())

@@ -125,7 +125,7 @@ def test_the_crm_has_direction_line_and_person_of_each_call(ran: Ran, name: str)
     assert call["direction"] == ("incoming" if scenario.phone else "outgoing")
     assert call["LINE_NUMBER"] == scenario.line
     # A missed call belongs to whose phone rang last, one of whose phones none has rung to the line's person.
-    expected = "101" if name in ("inbound busy", "inbound declined") else scenario.extension
+    expected = "101" if name == "inbound busy" else scenario.extension
     assert call["finished_by"] == 1000 + int(expected)
     assert call["EXTERNAL_CALL_ID"].startswith("pbx-")
 

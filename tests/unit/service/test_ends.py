@@ -225,6 +225,22 @@ def test_a_portal_that_can_not_say_who_the_manager_is_gets_the_call_all_the_same
     assert (call["STATUS_CODE"], call["finished_by"]) == ("304", 1102)
 
 
+def test_a_call_that_was_not_watched_from_its_beginning_is_not_taken_for_one_that_nobody_answered(
+    service: RunningService, asterisk: Asterisk
+) -> None:
+    service.register(UNIQUEID)  # by the script alone
+    service.finish("1790000120.78", variables={"DIALSTATUS": "NOANSWER"})
+    asterisk.channels = [CALL]
+    watched(service, asterisk)
+    wait_until(lambda: len(service.calls()) == 2, 10, service.log)
+    time.sleep(1.5)  # what was there at the start is watched by then
+    service.finish(UNIQUEID, variables={"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "9", "DIALEDPEERNUMBER": "103"})
+    asterisk.shows("Hangup", *CALL, "Cause: 16")
+    service.wait_for_calls(2)
+    (call,) = [one for one in service.calls() if one["EXTERNAL_CALL_ID"].endswith(UNIQUEID)]
+    assert (call["STATUS_CODE"], call["finished_by"], call["CALL_DURATION"]) == ("200", 1103, 9)
+
+
 def test_a_service_that_dies_while_it_asks_tells_the_call_at_the_next_start(service: RunningService) -> None:
     service.portal.world.create("CONTACT", "Test Client", "+79160000042", assigned_by_id=1105)
     service.start()

@@ -66,6 +66,11 @@ def test_people_read_who_rang_and_who_talked() -> None:
     )
 
 
+def test_people_read_who_was_logged_in_at_a_telephone() -> None:
+    text = legs_text.write(CallLegs("1.1", "in", (leg("desk7", (2, 37)),)), {"9.desk7": "105"})
+    assert legs_text.sentence(text) == "105 (at desk7) rang 2 s (ANSWER) and talked 35 s"
+
+
 @pytest.mark.parametrize("text", ["", "nonsense", "[]", "{}", '{"legs": [1], "unbroken": true}', story()])
 def test_where_nothing_is_known_nothing_is_said(text: str) -> None:
     assert legs_text.sentence(text) == ""
