@@ -1,4 +1,4 @@
-"""What MixMonitor recorded of a real call is what the CRM gets, on both releases: whole, of the right call, and once."""
+"""What MixMonitor recorded of a real call is what the CRM gets, on both releases: whole, and once."""
 
 from __future__ import annotations
 
@@ -138,20 +138,37 @@ def dialplan(world: World, text: str) -> Iterator[None]:
         path.write_text(kept)
 
 
-def test_of_a_queues_recording_and_its_members_own_the_longer_goes_once(recorded: World) -> None:
-    """A member's own setting starts MixMonitor on the channel that rings the member: the caller's says nothing of it."""
+MEMBERS = f"{MONITOR}/${{STRFTIME(,,%Y/%m/%d)}}/external-101-${{CALLERID(num)}}-${{STRFTIME(,,%Y%m%d-%H%M%S)}}"
+# An extension of its own goes before the pattern, which has the priorities that follow.
+RECORDED_MEMBER = f"[from-queue-exten-only]\nexten => 101,1,MixMonitor({MEMBERS}-${{UNIQUEID}}.wav,b)\n"
+
+
+def test_of_a_queues_recording_and_its_members_own_one_goes_once(recorded: World) -> None:
+    """A member's own setting starts MixMonitor on the channel that rings the member: the caller's knows nothing."""
     for number in (102, 103):
         recorded.pbx.phone(number).behaviour = busy()
-    name = f"{MONITOR}/${{YEAR}}/${{MONTH}}/${{DAY}}/external-101-${{CALLERID(num)}}-${{TIMESTR}}-${{UNIQUEID}}.wav"
-    with dialplan(
-        recorded,
-        # An extension of its own goes before the pattern, which has the priorities that follow.
-        f"[from-queue-exten-only]\nexten => 101,1,MixMonitor({name},b)\n",
-    ):
+    with dialplan(recorded, RECORDED_MEMBER):
         _, files, record = call(recorded, "74957771002")
     assert [file.name.partition("-")[0] for file in files] == ["external", "in"]
-    lengths = {file: len(samples_of(file)) for file in files}
-    same_samples(record, samples_of(max(files, key=lambda file: lengths[file])))
+    has_the_tone(samples_of(files[0]), TALK)
+    longest = max(len(samples_of(file)) for file in files)
+    contents = [samples_of(file) for file in files if len(samples_of(file)) == longest]
+    assert record["sha256"] in [hashlib.sha256(wav(one.tobytes())).hexdigest() for one in contents]
+
+
+def test_where_the_member_alone_is_recorded_that_goes(recorded: World) -> None:
+    for number in (102, 103):
+        recorded.pbx.phone(number).behaviour = busy()
+    with dialplan(recorded, RECORDED_MEMBER):
+        # As FreePBX does where the policy is not to record: the name is made all the same.
+        recorded.pbx.asterisk.rx("dialplan set global CALLFILENAME in-1-2-20260101-000000-1.1")
+        try:
+            _, (file,), record = call(recorded, "74957771002")
+        finally:
+            recorded.pbx.asterisk.rx('dialplan set global CALLFILENAME ""')
+    assert file.name.startswith("external-101-")
+    has_the_tone(samples_of(file), TALK)
+    same_samples(record, samples_of(file))
 
 
 def test_a_message_in_the_mailbox_is_the_missed_calls_recording(recorded: World) -> None:
