@@ -8,7 +8,7 @@ import re
 import stat
 import threading
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, Sequence
@@ -24,6 +24,10 @@ LOOK_SECONDS = 0.5  # between two looks; size and time of change must be the sam
 # Of what tells no length itself only time tells that it has ended: MixMonitor writes every 20 ms while there is sound.
 STILL_SECONDS = 2.0
 
+SIGNIFICANT_DIGITS = 7  # the last of a client's number, that all ways to write it share
+
+_SUFFIX = "|".join(sound_file.SUFFIXES)
+_STAMP = "%Y%m%d-%H%M%S"
 _DAY = re.compile(r"-(\d{4})(\d{2})(\d{2})-\d{6}-")  # of the time that FreePBX puts into a name
 
 
@@ -112,13 +116,42 @@ def of_channels(uniqueids: Sequence[str], days: Sequence[date], folders: Sequenc
     wanted = [re.escape(one) for one in uniqueids[:MOST_NAMES] if re.fullmatch(r"[0-9A-Za-z._-]{3,64}", one)]
     if not wanted:
         return Found()
-    name_of = re.compile(rf".*-(?:{'|'.join(wanted)})(?:-\d+)?\.(?:{'|'.join(sound_file.SUFFIXES)})", re.DOTALL)
+    return _listed(re.compile(rf".*-(?:{'|'.join(wanted)})\.(?:{_SUFFIX})", re.DOTALL), days, folders)
+
+
+def of_people(
+    extensions: Sequence[str], number: str, since: datetime, until: datetime, folders: Sequence[Path]
+) -> Found:
+    """Recordings of a talk by a setting of the person who talked, whose channel's uniqueid nobody else learns.
+
+    FreePBX names them by the extension, the client's number and the time, which is that of this machine.
+
+    :param since, until: aware; a recording that began at another time is another call's.
+    """
+    people = [re.escape(one) for one in extensions[:MOST_NAMES] if re.fullmatch(r"[0-9]{1,20}", one)]
+    significant = re.sub(r"\D", "", number)[-SIGNIFICANT_DIGITS:]
+    if not people or len(significant) < SIGNIFICANT_DIGITS:
+        return Found()
+    form = rf"[a-z]+-(?:{'|'.join(people)})-\+?\d*{significant}-(\d{{8}}-\d{{6}})-[\w.-]+\.(?:{_SUFFIX})"
+    first, last = (moment.astimezone() for moment in (since, until))
+    days = [first.date() + timedelta(days=day) for day in range(min(MOST_DAYS, (last.date() - first.date()).days + 1))]
+    begun = (first.strftime(_STAMP), last.strftime(_STAMP))
+    return _listed(re.compile(form), days, folders, begun)
+
+
+def _listed(
+    name_of: re.Pattern[str], days: Sequence[date], folders: Sequence[Path], begun: tuple[str, str] | None = None
+) -> Found:
+    """Files of such names in the folders of those days; a name's first group is a time in `begun`."""
     found: list[Path] = []
     for folder in folders:
         for day in days[:MOST_DAYS]:
             try:
                 with os.scandir(folder / day.strftime("%Y/%m/%d")) as listing:
-                    found += [Path(one.path) for one in islice(listing, MOST_LISTED) if name_of.fullmatch(one.name)]
+                    for one in islice(listing, MOST_LISTED):
+                        match = name_of.fullmatch(one.name)
+                        if match and (begun is None or begun[0] <= match[1] <= begun[1]):
+                            found.append(Path(one.path))
             except OSError:  # no call of that day was recorded
                 continue
     return locate([str(path) for path in sorted(found, key=lambda path: _time_of(path.name))], folders)

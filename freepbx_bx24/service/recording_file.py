@@ -13,8 +13,9 @@ from ..errors import RecordingError
 from ..journal.records import Entry
 from ..pbx import encoding, recordings
 from ..policy import LONGEST
-from ..recording import Wanted
+from ..recording import Wanted, who_talked
 from ..settings import Settings
+from . import legs_text, people
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -111,7 +112,12 @@ def _others(runtime: Runtime, entry: Entry, ended: float) -> tuple[Path, ...]:
     registration = entry.registration
     days = dict.fromkeys((registration.started.astimezone().date(), datetime.fromtimestamp(ended).date()))
     channels = tuple(dict.fromkeys((registration.uniqueid, registration.linkedid)))
-    return recordings.of_channels(channels, tuple(days), folders(runtime.settings)).files
+    places, rules = folders(runtime.settings), runtime.settings.rules
+    view = people.named(legs_text.read(entry.legs), rules, runtime.directory)
+    talked = who_talked(registration, entry.ending, view)
+    until = datetime.fromtimestamp(ended).astimezone()
+    own = recordings.of_people(talked, registration.number, registration.started, until, places)
+    return (*recordings.of_channels(channels, tuple(days), places).files, *own.files)
 
 
 def _nothing(runtime: Runtime, found: recordings.Found, ended: float) -> Prepared:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -145,6 +145,24 @@ def test_recordings_of_other_channels_are_found_by_the_uniqueids_in_their_names_
     days = [date(2026, 11, 25), date(2026, 11, 26)]
     found = recordings.of_channels(["1790000180.80", "1790000120.77", ".*", ""], days, [monitor, monitor / "not-there"])
     assert found == Found(files=(soon, late))
+
+
+def test_a_persons_own_recording_is_found_by_extension_number_and_time_and_no_other_calls_is(monitor: Path) -> None:
+    began = datetime(2026, 11, 25, 10, 15, 0).astimezone()
+    day = monitor / "2026/11/25"
+    own = put(day / "external-102-89161234567-20261125-101504-1790000124.80.wav")
+    for other in (
+        "external-1020-89161234567-20261125-101504-1790000124.81.wav",  # another person's
+        "external-102-89161234568-20261125-101504-1790000124.82.wav",  # another client's
+        "external-102-89161234567-20261125-101459-1790000119.83.wav",  # the same two, before
+        "external-102-89161234567-20261125-101701-1790000221.84.wav",  # and after
+        "external-102-89161234567-20261125-101504-1790000124.80.txt",
+    ):
+        put(day / other)
+    until = began + timedelta(minutes=2)
+    assert recordings.of_people(["102", ".*"], "+79161234567", began, until, [monitor]) == Found(files=(own,))
+    assert recordings.of_people(["102"], "anonymous", began, until, [monitor]) == Found()
+    assert recordings.of_people([], "+79161234567", began, until, [monitor]) == Found()
 
 
 def test_of_recordings_at_the_same_time_the_longest_is_kept_and_those_one_after_another_all() -> None:
