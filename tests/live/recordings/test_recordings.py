@@ -160,12 +160,9 @@ def test_where_the_member_alone_is_recorded_that_goes(recorded: World) -> None:
     for number in (102, 103):
         recorded.pbx.phone(number).behaviour = busy()
     with dialplan(recorded, RECORDED_MEMBER):
-        # As FreePBX does where the policy is not to record: the name is made all the same.
-        recorded.pbx.asterisk.rx("dialplan set global CALLFILENAME in-1-2-20260101-000000-1.1")
-        try:
-            _, (file,), record = call(recorded, "74957771002")
-        finally:
-            recorded.pbx.asterisk.rx('dialplan set global CALLFILENAME ""')
+        # As in FreePBX a call that is not recorded has the name of a recording all the same.
+        recorded.pbx.asterisk.rx("dialplan set global RECORD_CALLS no")
+        _, (file,), record = call(recorded, "74957771002")
     assert file.name.startswith("external-101-")
     has_the_tone(samples_of(file), TALK)
     same_samples(record, samples_of(file))
