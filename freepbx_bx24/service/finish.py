@@ -84,7 +84,7 @@ def _end(runtime: Runtime, entry: Entry, due: float) -> None:
     assert entry.ending
     end = ends.End(entry, runtime.presence.end(entry.uniqueid) or entry.legs, entry.ending.ended.timestamp())
     outcome = ends.outcome_of(runtime, end)
-    if ends.wants_search(runtime, end, outcome) and _kept(runtime, entry, due):
+    if ends.wants_search(runtime, end, outcome) and _kept(runtime, entry, due, end.legs):
         runtime.ends.settle_soon(entry.uniqueid)
         return
     LOG.info("%s: %s, %d s", entry.uniqueid, outcome.status_code, outcome.talk_seconds)
@@ -100,10 +100,16 @@ def _end(runtime: Runtime, entry: Entry, due: float) -> None:
     runtime.wake.set()
 
 
-def _kept(runtime: Runtime, entry: Entry, due: float) -> bool:
-    """Whether what the hangup handler said is in the journal; False where the disk refuses."""
+def _kept(runtime: Runtime, entry: Entry, due: float, legs: str = "") -> bool:
+    """Whether what the hangup handler said, and the legs, are in the journal now; False where the disk refuses."""
+
+    def keep(journal: Journal) -> None:
+        _keep(journal, entry, due)
+        if legs:
+            journal.keep_legs(entry.uniqueid, legs)
+
     try:
-        runtime.write(lambda journal: _keep(journal, entry, due)).result()
+        runtime.write(lambda journal: journal.as_one([keep])).result()
     except JournalError:
         return False
     return True
