@@ -75,6 +75,7 @@ class Ran:
     world: World
     records: dict[str, CallRecord]
     before: int
+    mark: int  # where Asterisk's log began
 
     def told(self) -> list[dict[str, Any]]:
         """The calls that the CRM has since, in order of registration."""
@@ -85,6 +86,7 @@ class Ran:
 @pytest.fixture(scope="module")
 def ran(served: World) -> Iterator[Ran]:
     pbx, before = served.pbx, len(served.portal.ledger()["calls"])
+    mark = served.asterisk_log_mark()
     for scenario in SCENARIOS.values():
         if scenario.phone is not None:
             pbx.phone(scenario.extension).behaviour = scenario.phone
@@ -98,7 +100,7 @@ def ran(served: World) -> Iterator[Ran]:
     placed["anonymous"] = pbx.trunk.call(f"74957770{ANONYMOUS_EXTENSION}", "anonymous", talk=1.5)
     placed["internal"] = pbx.phone(INTERNAL_FROM).call(INTERNAL_TO, talk=1.5)
     placed["emergency"] = pbx.phone(EMERGENCY_EXTENSION).call("112", talk=1.5)
-    ran = Ran(served, {name: call.wait(40) for name, call in placed.items()}, before)
+    ran = Ran(served, {name: call.wait(40) for name, call in placed.items()}, before, mark)
     told = sum(scenario.code is not None for scenario in SCENARIOS.values())
     wait_until(
         lambda: sum(call["state"] == "finished" for call in ran.told()) >= told,
@@ -138,13 +140,13 @@ def test_a_hidden_number_reaches_the_phone_and_not_the_crm(ran: Ran) -> None:
 
 def test_an_internal_call_starts_no_script(ran: Ran) -> None:
     assert ran.records["internal"].talk_seconds > 1
-    assert scripts_of(ran.world, INTERNAL_FROM) == []
+    assert scripts_of(ran, INTERNAL_FROM) == []
 
 
 def test_an_emergency_call_starts_no_script(ran: Ran) -> None:
     assert ran.records["emergency"].talk_seconds > 1
-    assert scripts_of(ran.world, EMERGENCY_EXTENSION) == []
-    assert scripts_of(ran.world, "116") != []  # the same look finds those of an ordinary call
+    assert scripts_of(ran, EMERGENCY_EXTENSION) == []
+    assert scripts_of(ran, "116") != []  # the same look finds those of an ordinary call
 
 
 def test_nothing_else_reached_the_crm(ran: Ran) -> None:
@@ -152,9 +154,10 @@ def test_nothing_else_reached_the_crm(ran: Ran) -> None:
     assert {call["PHONE_NUMBER"] for call in ran.told()} == expected
 
 
-def scripts_of(world: World, extension: str) -> list[str]:
-    """Asterisk's log lines of AGI scripts run by an extension's phone."""
-    return [line for line in world.asterisk_log().splitlines() if f"<PJSIP/{extension}-" in line and "AGI" in line]
+def scripts_of(ran: Ran, extension: str) -> list[str]:
+    """Asterisk's log lines of AGI scripts run by an extension's phone in these calls."""
+    lines = ran.world.asterisk_log(ran.mark).splitlines()
+    return [line for line in lines if f"<PJSIP/{extension}-" in line and "AGI" in line]
 
 
 def test_a_caller_who_hangs_up_while_register_runs_is_a_missed_call(served: World) -> None:

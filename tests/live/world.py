@@ -189,6 +189,10 @@ class World:
             file.seek(mark)
             return file.read().decode("utf-8", "replace")
 
+    def asterisk_log_mark(self) -> int:
+        """Where Asterisk's log ends now."""
+        return self.pbx.root.outside(ASTERISK_LOG).stat().st_size
+
     def log(self) -> str:
         return self.product.log()
 

@@ -202,6 +202,7 @@ class Stage:
 
     def restart_service(self) -> None:
         """The service is killed and started again, and sees Asterisk's calls."""
+        time.sleep(0.5)  # the journal knows by then which cards were shown
         self.world.product.stop(signal.SIGKILL)
         mark = self.world.log_mark()
         self.world.serve("1")
