@@ -55,14 +55,16 @@ SAID: list[str] = []  # for the end of the test run, so that a passed run's seed
 class Seen:
     """One call as the endpoints' own records tell it, in the CRM's words. `seconds`: of talk, as its caller saw it.
 
-    `users` is who talked, of a missed call whose phone rang (two where that is a matter of milliseconds); `owner` the
-    line's person, who owns a missed call of which nobody could see who rang.
+    `users` is who talked, of a missed call whose phone rang (two where that is a matter of milliseconds). Of one that
+    nobody could watch the end of a ring may be missing: then it belongs to whose phone was `offered` the call, though
+    that was busy, or to the `owner` of the line.
     """
 
     direction: str
     line: str
     users: frozenset[int]
     owner: int
+    offered: frozenset[int]
     code: str
     seconds: float
     record: CallRecord
@@ -98,8 +100,8 @@ def _seen(record: CallRecord, legs: list[CallRecord], inbound: bool) -> Seen:
         # One that was busy at once has not rung; where that is near a second, our clock and Asterisk's may differ.
         busy = [leg.ring_seconds for leg in legs if leg.final_status == 486]
         close = any(abs(seconds - NO_RING_SECONDS) < 0.4 for seconds in busy)
-        rung = [leg.endpoint for leg in legs if leg.at("180") and leg.ring_seconds not in busy]
-        rung += [leg.endpoint for leg in legs if leg.ring_seconds in busy and leg.ring_seconds >= NO_RING_SECONDS]
+        rung = [leg.endpoint for leg in legs if leg.final_status != 486]
+        rung += [leg.endpoint for leg in legs if leg.final_status == 486 and leg.ring_seconds >= NO_RING_SECONDS]
         person = answered[0].endpoint if answered else (rung or [owner])[-1]
         code = "200" if answered else "304"
     else:
@@ -108,7 +110,8 @@ def _seen(record: CallRecord, legs: list[CallRecord], inbound: bool) -> Seen:
         code = "200" if answered else "603-S" if record.ended_how == "CANCEL" else refused
     direction, user, owner_id = "incoming" if inbound else "outgoing", 1000 + int(person), 1000 + int(owner)
     either = {1000 + int(legs[-1].endpoint), owner_id} if inbound and close else {user}
-    return Seen(direction, line, frozenset(either), owner_id, code, record.talk_seconds, record)
+    offered = frozenset(1000 + int(leg.endpoint) for leg in legs) if inbound else frozenset()
+    return Seen(direction, line, frozenset(either), owner_id, offered, code, record.talk_seconds, record)
 
 
 @dataclass
@@ -172,7 +175,7 @@ class Burnt:
                 told = (call["direction"], call["LINE_NUMBER"], call["STATUS_CODE"])
                 # The lead that a register made whose answer was lost has a manager: the line's person.
                 doubtful = seen.code == "304" and (self.was_unseen(number) or self.registers[number] > 1)
-                unseen = {seen.owner} if doubtful else set()
+                unseen = {seen.owner, *seen.offered} if doubtful else set()
                 users = seen.users | unseen
                 if told != (seen.direction, seen.line, seen.code) or call["finished_by"] not in users:
                     found.append(f"{number}: {told}, {call['finished_by']} in the CRM; {seen}")

@@ -34,7 +34,9 @@ def burnt(*calls: dict[str, Any]) -> Burnt:
     """One call of ten seconds, three of them talk, and what the CRM has of it."""
     record = CallRecord("city", True, "1", moments={"invite": Moment(100.0, 100.0), "end": Moment(110.0, 110.0)})
     one = Burnt(plan(1, 100))
-    one.seen = {NUMBER: Seen("incoming", "+74957770000", frozenset({1110}), 1101, "200", 3.4, record)}
+    one.seen = {
+        NUMBER: Seen("incoming", "+74957770000", frozenset({1110}), 1101, frozenset({1110}), "200", 3.4, record)
+    }
     one.crm = {NUMBER: list(calls)}
     one.activities = Counter(call["CALL_ID"] for call in calls if call["state"] == "finished")
     return one

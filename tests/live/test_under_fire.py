@@ -39,7 +39,8 @@ def test_no_call_was_finished_twice(burnt: fire.Burnt) -> None:
 
 
 def test_each_call_has_the_direction_line_person_outcome_and_seconds_that_the_telephones_saw(burnt: fire.Burnt) -> None:
-    assert burnt.differences() == []
+    differences = burnt.differences()
+    assert not differences, "\n".join(differences)
 
 
 def test_what_is_registered_and_never_finished_is_a_double_of_a_call_that_is_there(burnt: fire.Burnt) -> None:
