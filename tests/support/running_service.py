@@ -96,8 +96,16 @@ class RunningService:
         return code
 
     def signal(self, number: int) -> None:
+        """Send it a signal. SIGSTOP is waited for: a thread on another processor stops a moment later."""
         assert self.process
         self.process.send_signal(number)
+        if number == signal.SIGSTOP:
+            wait_until(self._is_stopped, 10, self.log)
+
+    def _is_stopped(self) -> bool:
+        assert self.process
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return all((thread / "stat").read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
     def register(self, uniqueid: str = "1790000120.77", **options: Any) -> AgiRun:
         return run_script(
