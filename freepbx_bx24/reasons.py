@@ -73,8 +73,3 @@ WORDS = {
 def words_of(language: str) -> Words:
     """The words of a language, English where it is not known."""
     return WORDS.get(language, WORDS["en"])
-
-
-def reason_text(cause: str, language: str) -> str:
-    """The words for a cause; empty for the empty cause, the cause itself where no words are known."""
-    return words_of(language).causes.get(cause, cause)

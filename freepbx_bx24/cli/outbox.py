@@ -66,7 +66,6 @@ def _print(options: argparse.Namespace, answer: dict[str, Any], lines: Any, now:
 
 
 def _listed(answer: words.Value, now: datetime) -> list[str]:
-    counts = answer["counts"]
     rows = [
         (
             f"#{item['id']}",
@@ -80,9 +79,15 @@ def _listed(answer: words.Value, now: datetime) -> list[str]:
         for item in answer["items"]
     ]
     lines = words.table(HEADER, rows, MOST) if rows else []
+    return [*lines, summary(answer, "Nothing is owed to the CRM.")]
+
+
+def summary(answer: words.Value, nothing: str) -> str:
+    """How many items there are in each state. :param nothing: what is said where there is none."""
+    counts = answer["counts"]
     said = ", ".join(f"{counts[state]} {state}" for state in ("due", "parked", "held") if counts[state])
-    more = f"; the first {len(rows)} are shown" if answer["more"] else ""
-    return [*lines, f"{said}{more}" if said else "Nothing is owed to the CRM."]
+    more = f"; the first {len(answer['items'])} are shown" if answer["more"] else ""
+    return f"{said}{more}" if said else nothing
 
 
 def _next(item: words.Value, now: datetime) -> str:

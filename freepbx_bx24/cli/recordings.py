@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ..errors import ServiceError
 from . import asking, why, words
-from .outbox import item_id
+from .outbox import item_id, summary
 from .user import become_service_user
 
 HEADER = ("id", "number", "state", "next", "tries", "said last")
@@ -47,10 +47,7 @@ def _listed(answer: words.Value, now: datetime) -> list[str]:
     for item in answer["items"]:  # why a person has to decide is told whole
         if item["state"] == "parked" and item["last_error"]:
             lines += why.wrapped(f"#{item['id']}: {item['last_error']}", 4)
-    counts = answer["counts"]
-    said = ", ".join(f"{counts[state]} {state}" for state in ("due", "parked", "held") if counts[state])
-    more = f"; the first {len(rows)} are shown" if answer["more"] else ""
-    return [*lines, f"{said}{more}" if said else "The CRM has every recording that it is to have."]
+    return [*lines, summary(answer, "The CRM has every recording that it is to have.")]
 
 
 def _next(item: words.Value, now: datetime) -> str:

@@ -91,15 +91,6 @@ def open_calls(database: sqlite3.Connection, before: float) -> list[Entry]:
     return _readable(rows)
 
 
-def payloads(database: sqlite3.Connection, uniqueid: str, kind: str) -> list[str]:
-    """The payloads of a call's cards or recordings that are owed or delivered, in their order."""
-    rows = database.execute(
-        "SELECT payload FROM deliveries WHERE uniqueid = ? AND kind = ? AND state IN (?, ?) ORDER BY id",
-        (uniqueid, kind, DUE, DONE),
-    )
-    return [row[0] for row in rows]
-
-
 def cards(database: sqlite3.Connection, uniqueid: str) -> list[tuple[str, str]]:
     """(kind, payload) of a call's cards that are owed or delivered, in their order."""
     rows = database.execute(

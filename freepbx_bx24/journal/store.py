@@ -189,10 +189,6 @@ class Journal(Reading):
         """Calls written before that time whose end is not known, the oldest first."""
         return self._file.ask(lambda journal: people.open_calls(journal, before))
 
-    def payloads(self, uniqueid: str, kind: str) -> list[str]:
-        """The payloads of a call's cards or recordings that are owed or delivered, in their order."""
-        return self._file.ask(lambda journal: people.payloads(journal, uniqueid, kind))
-
     def cards(self, uniqueid: str) -> list[tuple[str, str]]:
         """(kind, payload) of a call's cards that are owed or delivered, in their order."""
         return self._file.ask(lambda journal: people.cards(journal, uniqueid))

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
-from ..call import Outcome
-from ..journal.records import ATTACH, Entry
+from ..journal.records import ATTACH
 from ..journal.store import Journal
-from ..recording import MOST_FILES, Decision, Wanted, decide_recording
-from . import legs_text, people
-
-if TYPE_CHECKING:
-    from .runtime import Runtime
+from ..recording import MOST_FILES, Decision, Wanted
 
 RECORDING = "recording"  # the line of a call's story
-
-
-def decide(runtime: Runtime, entry: Entry, outcome: Outcome, legs: str) -> Decision:
-    """Whether the CRM gets the recording of a call with that end. :param legs: as the journal keeps them."""
-    rules = runtime.settings.rules
-    view = people.named(legs_text.read(legs), rules, runtime.directory)
-    return decide_recording(rules, entry.registration, entry.ending, outcome, view)
 
 
 def owe(journal: Journal, uniqueid: str, decision: Decision, due: float) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-import random
 import threading
 import time
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from ..bitrix24.replies import Result
 from ..errors import JournalError, PortalError, PortalWaits
 from ..journal.records import Delivery
 from . import story
+from .back_off import LONGEST_SECONDS, back_off
 from .card_orders import Due, Faces, owe_and_take, settled, users_of
 from .errands import Errand, read_card
 
@@ -33,9 +33,7 @@ REQUEST_SECONDS = 5.0  # a finish waits behind the cards of its call
 TICK_SECONDS = 1.0  # who has left without hanging up is told by the time alone
 LOOK_SECONDS = 5.0
 AWAY_SECONDS = 1.0  # between two looks whether the portal is back; the delivery finds that out
-FIRST_SECONDS, LONGEST_SECONDS = 2.0, 60.0  # of the back-off
 MOST_CALLS = 50  # of one look: callers wait behind the journal's step
-SHORTEST_SCALE = 0.2  # in tests that run faster: never less than what a busy machine may take
 
 
 @dataclass
@@ -165,7 +163,7 @@ class CardLane(threading.Thread):
         for one in due.errands:
             if isinstance(answers[one.item.id], PortalError):
                 failures = failed.get(one.item.uniqueid, 0) + 1
-                again = now + _back_off(failures) * runtime.scale
+                again = now + back_off(failures - 1, LONGEST_SECONDS) * runtime.scale
                 self._waiting[one.item.uniqueid] = _Waiting(now, not_before=again, failures=failures)
         runtime.wake.set()  # the finish of one of these calls may have waited
 
@@ -212,7 +210,7 @@ class CardLane(threading.Thread):
     def _failed(self, error: PortalError) -> None:
         """Nothing more for a while: a portal that is away or asks for patience is left alone."""
         self._failures += 1
-        usual = WAIT_SECONDS if isinstance(error, PortalWaits) else _back_off(self._failures)
+        usual = WAIT_SECONDS if isinstance(error, PortalWaits) else back_off(self._failures - 1, LONGEST_SECONDS)
         pause = min(max(error.pause_seconds, usual), LONGEST_SECONDS)
         self._away_until = time.monotonic() + pause * self.runtime.scale
         LOG.info("cards have to wait: %s", error)
@@ -233,9 +231,4 @@ class CardLane(threading.Thread):
         return waiting.since + self._scaled(GATHER_SECONDS)
 
     def _scaled(self, seconds: float) -> float:
-        return seconds * max(self.runtime.scale, SHORTEST_SCALE)
-
-
-def _back_off(failures: int) -> float:
-    """Seconds after so many failures in a row; never the same for two PBXs of one portal."""
-    return min(FIRST_SECONDS * 2.0 ** min(failures - 1, 6), LONGEST_SECONDS) * random.uniform(0.75, 1.25)
+        return seconds * self.runtime.wait_scale

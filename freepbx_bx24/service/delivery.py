@@ -34,6 +34,7 @@ from .register import turn_of
 from .runtime import Runtime
 from .set_back import SetBack
 from .settlement import Settlement
+from .trouble import Trouble
 
 LOG = logging.getLogger("bx24.delivery")
 
@@ -66,7 +67,7 @@ class DeliveryThread(threading.Thread):
         self.sizer = Sizer()
         self.portal_failures = 0
         self.most = batch.MOST  # items in the next request
-        self.said = ""
+        self._trouble = Trouble(LOG, "the portal is told of calls again")
         self.suspect: Delivery | None = None  # the item that was alone when the portal failed last
         self.pruned = self.stamped = self.told = runtime.clock.monotonic()
 
@@ -268,7 +269,7 @@ class DeliveryThread(threading.Thread):
         if error.remedy == LOGIN:
             pause = min(pause, LOGIN_SECONDS)
         runtime.portal_down = True
-        self.say(f"the portal can't be told of calls: {error} {error.hint}")
+        self._trouble.say(f"the portal can't be told of calls: {error} {error.hint}")
         self.settlement.put_off(errands, error, pause)
         self.suspect = errands[0].item if len(errands) == 1 and error.ambiguous else None
         if isinstance(error, (PortalBroken, PortalTimeout)):
@@ -282,21 +283,13 @@ class DeliveryThread(threading.Thread):
         runtime, suspect = self.runtime, self.suspect
         self.portal_failures, self.suspect, runtime.portal_down = 0, None, False
         self.most = min(self.most * 4, batch.MOST)
-        self.say("")
+        self._trouble.say("")
         if suspect and all(errand.item.id != suspect.id for errand in chosen):
             self.settlement.refused(suspect, PortalRefused("", "the portal fails at this item alone", 0))
         inbound = chosen[0].entry.registration.direction == INBOUND
         longest = runtime.settings.wait_in if inbound else runtime.settings.wait_out
         if seconds / len(chosen) <= longest and runtime.breaker.answered():
             LOG.info("the portal answers in time again")
-
-    def say(self, trouble: str) -> None:
-        """Log a trouble when it begins, when it changes and when it is over; not at every probe."""
-        if trouble and trouble != self.said:
-            LOG.warning("%s", trouble)
-        elif self.said and not trouble:
-            LOG.info("the portal is told of calls again")
-        self.said = trouble
 
     def keep_up(self) -> None:
         """Note every minute that the journal is in use; forget old calls, in small steps."""

@@ -10,11 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Sequence
 
 from ..bitrix24.client import Urgency
-from ..call import Outcome
+from ..call import Outcome, View
 from ..errors import JournalError, PortalError
 from ..journal.records import HUNG_UP, Entry
 from ..journal.store import Journal
 from ..outcome import MISSED, asks_for_responsible, decide_outcome
+from ..recording import decide_recording
 from . import attach_owed, legs_text, people, portal_calls, story
 from .at_work import at_work
 
@@ -27,19 +28,20 @@ LAG_SECONDS = 2.0
 # At a start: until the manager interface has said what channels there are.
 START_SECONDS = 15.0
 SEARCH_SECONDS = 5.0  # for the client's manager: nobody waits, but the missed call is to be seen
-SHORTEST_SCALE = 0.2  # in tests that run faster: never less than what a busy machine may take
 
 
 @dataclass(frozen=True)
 class End:
     """How a call ended.
 
-    :ivar legs: what Asterisk showed, as the journal keeps it. :ivar until: wall clock seconds until which it may have
-        lasted. :ivar seen: False: nobody saw it. :ivar how: a word for people, empty where all went as it should.
+    :ivar legs: what Asterisk showed, as the journal keeps it. :ivar view: the same, with whose telephones they are.
+    :ivar until: wall clock seconds until which it may have lasted. :ivar seen: False: nobody saw it. :ivar how: a word
+        for people, empty where all went as it should.
     """
 
     entry: Entry
     legs: str
+    view: View
     until: float
     seen: bool = True
     how: str = ""
@@ -88,7 +90,8 @@ class Ends:
         if without_script:
             entries = [entry for entry in _entries(runtime, without_script) if entry.outcome is None]
             now = time.time()
-            self._end([End(entry, self._legs(entry), now, how="its finish script never came") for entry in entries])
+            how = "its finish script never came"
+            self._end([end_of(runtime, entry, now, how=how) for entry in entries])
 
     def next_look(self, most: float) -> float:
         """Seconds after which there may be something to see, `most` at most."""
@@ -109,12 +112,12 @@ class Ends:
             else:
                 until = entry.ending.ended.timestamp() if entry.ending else last_seen
                 how = "" if entry.ending else "Asterisk has lost it"
-                lost.append(End(entry, self._legs(entry), until, entry.ending is not None, how))
+                lost.append(end_of(runtime, entry, until, entry.ending is not None, how))
         self._end(lost)
 
     def _expect(self, uniqueid: str, seconds: float) -> None:
         with self._lock:
-            self._expected[uniqueid] = time.monotonic() + seconds * max(self.runtime.scale, SHORTEST_SCALE)
+            self._expected[uniqueid] = time.monotonic() + seconds * self.runtime.wait_scale
 
     def _overdue(self) -> list[str]:
         """Those that are waited for no more. One whose external party is up goes on: the agent has handed it over."""
@@ -138,16 +141,12 @@ class Ends:
         try:
             for entry in _entries(self.runtime, [uniqueid]):
                 if entry.outcome is None and entry.ending is not None:
-                    self._end([End(entry, self._legs(entry), entry.ending.ended.timestamp())], searching=searching)
+                    self._end([end_of(self.runtime, entry, entry.ending.ended.timestamp())], searching=searching)
         except JournalError:  # its thread has said so in the log
             self._expect(uniqueid, START_SECONDS)
         except Exception:  # in a thread that nobody waits for: it must not die in silence
             LOG.exception("%s: its end could not be written down for an unforeseen reason", uniqueid)
             self._expect(uniqueid, START_SECONDS)
-
-    def _legs(self, entry: Entry) -> str:
-        """What is known of a call's legs; it is watched no more."""
-        return self.runtime.presence.end(entry.uniqueid) or entry.legs
 
     def _outcome(self, end: End, searching: bool) -> Outcome:
         outcome = outcome_of(self.runtime, end)
@@ -180,16 +179,22 @@ class Ends:
             LOG.log(level, "%s: %s%s, %d s", uniqueid, how, outcome.status_code, outcome.talk_seconds)
 
 
+def end_of(runtime: Runtime, entry: Entry, until: float, seen: bool = True, how: str = "") -> End:
+    """The end of a call with what is known of its legs; it is watched no more. The parameters are End's."""
+    legs = runtime.presence.end(entry.uniqueid) or entry.legs
+    view = people.named(legs_text.read(legs), runtime.settings.rules, runtime.directory)
+    return End(entry, legs, view, until, seen, how)
+
+
 def outcome_of(runtime: Runtime, end: End) -> Outcome:
     """What the CRM is to be told of an end."""
     entry, rules = end.entry, runtime.settings.rules
-    view = people.named(legs_text.read(end.legs), rules, runtime.directory)
     # The record that a register has made is the line's person's, as the call is; so may be one whose answer was lost.
     new = entry.registered is None or entry.registered.made
     found = None if new else runtime.clients.known(entry.registration.number)
     responsible = people.responsible(found, runtime.directory)
     return decide_outcome(
-        rules, entry.registration, entry.ending, view, until=end.until, seen=end.seen, responsible=responsible
+        rules, entry.registration, entry.ending, end.view, until=end.until, seen=end.seen, responsible=responsible
     )
 
 
@@ -200,8 +205,7 @@ def wants_search(runtime: Runtime, end: End, outcome: Outcome) -> bool:
     registration, registered = end.entry.registration, end.entry.registered
     if registered is None or registered.made or registered.entity is None:
         return False  # the CRM knew nobody, as far as is known yet
-    view = people.named(legs_text.read(end.legs), runtime.settings.rules, runtime.directory)
-    return runtime.clients.known(registration.number) is None and asks_for_responsible(registration, view)
+    return runtime.clients.known(registration.number) is None and asks_for_responsible(registration, end.view)
 
 
 def write(runtime: Runtime, journal: Journal, end: End, outcome: Outcome, due: float) -> None:
@@ -210,10 +214,11 @@ def write(runtime: Runtime, journal: Journal, end: End, outcome: Outcome, due: f
     if seen:
         journal.tell_soon(uniqueid, story.PHONES, seen)
         journal.keep_legs(uniqueid, end.legs)
-    whole = legs_text.read(end.legs).whole
-    journal.tell_soon(uniqueid, HUNG_UP, story.hung_up(end.entry, outcome, bool(seen), whole, end.how))
+    journal.tell_soon(uniqueid, HUNG_UP, story.hung_up(end.entry, outcome, bool(seen), end.view.whole, end.how))
     if journal.ended(outcome, due):
-        attach_owed.owe(journal, uniqueid, attach_owed.decide(runtime, end.entry, outcome, end.legs), due)
+        entry = end.entry
+        decision = decide_recording(runtime.settings.rules, entry.registration, entry.ending, outcome, end.view)
+        attach_owed.owe(journal, uniqueid, decision, due)
 
 
 def _entries(runtime: Runtime, uniqueids: Sequence[str]) -> list[Entry]:

@@ -82,7 +82,7 @@ def handle(runtime: Runtime, frame: frames.Frame) -> None:
 def _end(runtime: Runtime, entry: Entry, due: float) -> None:
     """The call is over, as far as can be known."""
     assert entry.ending
-    end = ends.End(entry, runtime.presence.end(entry.uniqueid) or entry.legs, entry.ending.ended.timestamp())
+    end = ends.end_of(runtime, entry, entry.ending.ended.timestamp())
     outcome = ends.outcome_of(runtime, end)
     if ends.wants_search(runtime, end, outcome) and _kept(runtime, entry, due, end.legs):
         runtime.ends.settle_soon(entry.uniqueid)

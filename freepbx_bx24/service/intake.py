@@ -14,9 +14,10 @@ from typing import Callable
 from ..call import Registration
 from ..errors import JournalError
 from ..journal import records
-from ..journal.records import FINISH, HUNG_UP, REGISTER, Entry
+from ..journal.records import FINISH, HUNG_UP, REGISTER
 from ..journal.store import Journal, intake_files
 from ..pbx import frame as frames
+from ..recording import decide_recording
 from . import attach_owed, finish, story
 from .note import FRAME, RESULT
 from .people import decided
@@ -136,8 +137,7 @@ def _read_result(runtime: Runtime, data: bytes) -> None:
     ending = records.ending_from_text(result["ending"]) if result.get("ending") else None
     recording = None
     if outcome:
-        entry = Entry(registration, registered, outcome, ending=ending)
-        recording = attach_owed.decide(runtime, entry, outcome, "")
+        recording = decide_recording(runtime.settings.rules, registration, ending, outcome)
 
     due = min(registration.started.timestamp(), time.time())  # a backlog where it is old
     if registered:

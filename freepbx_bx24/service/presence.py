@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Sequence
 from ..call import OUTBOUND
 from ..pbx.ami import Ami
 from ..pbx.ami_wire import Message
-from ..pbx.call_legs import ENDED, LEFT, RINGING, TALKING, At, Change, Leg
+from ..pbx.call_legs import ENDED, LEFT, RINGING, TALKING, At, CallLegs, Change, Leg
 from ..pbx.legs import Legs
 from ..pbx.manager_conf import read_account
 from . import legs_text
@@ -127,11 +127,15 @@ class Presence:
     def now(self, uniqueid: str) -> Now | None:
         """Who rings and who talks now; None where Asterisk does not show that."""
         with self._lock:
-            story = self._legs.story(uniqueid) if self._up else None
+            story = self._shown(uniqueid)
             if story is None:
                 return None
             ringing, talking = (self._legs.on_cards(uniqueid, state) for state in (RINGING, TALKING))
             return Now(ringing, talking, story.gone is not None, story.answered is not None)
+
+    def _shown(self, uniqueid: str) -> CallLegs | None:
+        """A call as Asterisk shows it now; None where it does not. Within the lock."""
+        return self._legs.story(uniqueid) if self._up else None
 
     def learn_users(self, uniqueid: str) -> None:
         """Ask Asterisk whose the telephones of a call are that have come since the last time; waits for its answers.
@@ -172,13 +176,13 @@ class Presence:
     def is_up(self, uniqueid: str) -> bool | None:
         """Whether a call's external party is still there; None where Asterisk does not show it now."""
         with self._lock:
-            story = self._legs.story(uniqueid) if self._up else None
+            story = self._shown(uniqueid)
             return None if story is None else story.gone is None
 
     def goes_on(self, uniqueid: str) -> bool:
         """Whether an outbound call's external party is seen to be there, without the channel that ran register too."""
         with self._lock:
-            story = self._legs.story(uniqueid) if self._up else None
+            story = self._shown(uniqueid)
             return story is not None and story.direction == OUTBOUND and bool(story.external) and story.gone is None
 
     def overdue(self) -> list[str]:
@@ -210,10 +214,10 @@ class Presence:
         return max(min(moments, default=math.inf) - now, 0.05)
 
     def _settled_at(self) -> float:
-        return self._snapshot_at.monotonic + SETTLE_SECONDS * max(self.runtime.scale, 0.2)
+        return self._snapshot_at.monotonic + SETTLE_SECONDS * self.runtime.wait_scale
 
     def _patience(self) -> float:
-        return FINISH_SECONDS * max(self.runtime.scale, 0.2)
+        return FINISH_SECONDS * self.runtime.wait_scale
 
     # -- the connection: one thread, one after the other --------------------------------------------------------------
 

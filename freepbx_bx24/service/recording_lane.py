@@ -16,6 +16,7 @@ from .attach_owed import RECORDING
 from .back_off import LONGEST_ITEM_SECONDS, LONGEST_SECONDS, TRIES, back_off
 from .recording_file import Later, Never, Ready
 from .recording_send import Attempt, Fate, fate, send
+from .trouble import Trouble
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -47,7 +48,7 @@ class RecordingLane(threading.Thread):
         self._unsure: dict[int, int] = {}
         self._by_address: set[int] = set()  # items of which a request with the content came to nothing
         self._most: int | None = None  # bytes; a request with as many was too large for the portal
-        self._said = ""
+        self._trouble = Trouble(LOG, "recordings are sent again")
 
     @property
     def doing(self) -> Mapping[int, tuple[str, int | None]]:
@@ -176,7 +177,7 @@ class RecordingLane(threading.Thread):
         self._failures = 0
         self._unsure.pop(item.id, None)
         self._by_address.discard(item.id)
-        self._say("")
+        self._trouble.say("")
 
     def _failed(self, item: Delivery, attempt: Attempt, what: Fate, error: PortalError | OSError) -> float:
         """Write down what becomes of an item; returns how many seconds all recordings wait."""
@@ -198,7 +199,7 @@ class RecordingLane(threading.Thread):
         if isinstance(error, PortalError) and error.remedy == LOGIN:
             pause = min(pause, LOGIN_SECONDS)
         self._failures += 1
-        self._say(f"recordings wait: {error.message}. {error.hint}")
+        self._trouble.say(f"recordings wait: {error.message}. {error.hint}")
         self._put_off(item, pause, error.message)
         return pause
 
@@ -237,11 +238,3 @@ class RecordingLane(threading.Thread):
         except PortalError:
             return False
         return True
-
-    def _say(self, trouble: str) -> None:
-        """Log a trouble when it begins, when it changes and when it is over."""
-        if trouble and trouble != self._said:
-            LOG.warning("%s", trouble)
-        elif self._said and not trouble:
-            LOG.info("recordings are sent again")
-        self._said = trouble

@@ -153,8 +153,10 @@ def _registered(
         nonlocal together
         result = ask_portal(method, parameters, seconds)
         if method == telephony.REGISTER:
+            answer = telephony.parse_registered(result.result)
+            made.update(answer.made)
             together = result.together
-            leads.learn(runtime, registration, telephony.parse_registered(result.result))
+            leads.learn(runtime, registration, answer)
         return result
 
     def find(number: str) -> Client | None:
@@ -164,8 +166,7 @@ def _registered(
     opens = opened_by_register(registration, runtime.presence.is_whole(registration.uniqueid))
     registration = replace(registration, show=opens)
     with runtime.turns.turn(turn_of(registration), runtime.request_seconds / 2):
-        asking = portal_calls.asking_with_others(runtime.client, patience - (time.monotonic() - began))
-        ask_portal = portal_calls.noting_made(asking, made)
+        ask_portal = portal_calls.asking_with_others(runtime.client, patience - (time.monotonic() - began))
         settled = leads.decided(runtime, registration, find)
         seconds = runtime.request_seconds - (time.monotonic() - began)
         return portal_calls.register(ask, runtime.directory, settled, seconds), together

@@ -32,6 +32,8 @@ Answer = TypeVar("Answer")
 
 PORTAL_THREADS = 16
 SAME_FAILURE_SECONDS = 60.0  # between two log lines about the same trouble of the journal
+# Of waits for what others do, in tests that run faster: never less than what a busy machine may take.
+SHORTEST_WAIT_SCALE = 0.2
 REQUEST_SECONDS = 15.0  # the most that one request may take; no caller waits that long
 
 
@@ -56,6 +58,7 @@ class Runtime:
         self.last_alive = last_alive
         self.clock = clock or Clock()
         self.scale = time_scale()
+        self.wait_scale = max(self.scale, SHORTEST_WAIT_SCALE)
         self.request_seconds = request_seconds()
         self.breaker = Breaker()
         self.turns = Turns()

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 from freepbx_bx24.bitrix24.telephony import REGISTER
 from freepbx_bx24.outcome import NO_RING_SECONDS
-from freepbx_bx24.reasons import reason_text
+from freepbx_bx24.reasons import words_of
 from freepbx_bx24.sandbox.pbx.calls import Call
 from freepbx_bx24.sandbox.pbx.people import MAILBOXES
 from freepbx_bx24.sandbox.pbx.record import CallRecord
@@ -44,7 +44,7 @@ OTHER_LINE = ("+74957770000", "101")
 # From "Asterisk's calls are watched" (whole seconds) until the calls of before are watched, too.
 SETTLED_SECONDS = 2.0
 FINISH_SECONDS = 1.5  # from the end of a call until its end is in the journal
-UNSEEN = reason_text("UNSEEN", "en")
+UNSEEN = words_of("en").causes["UNSEEN"]
 SAID: list[str] = []  # for the end of the test run, so that a passed run's seed is seen too
 
 

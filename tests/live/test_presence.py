@@ -11,7 +11,7 @@ from typing import Iterator
 import pytest
 
 from freepbx_bx24.bitrix24.telephony import REGISTER
-from freepbx_bx24.reasons import reason_text
+from freepbx_bx24.reasons import words_of
 from freepbx_bx24.sandbox.pbx.calls import Call
 from freepbx_bx24.sandbox.pbx.record import answer, ring
 from tests.support.running_service import wait_until
@@ -20,7 +20,7 @@ from .fire import owed
 from .world import AGI_BIN, SCALE, World, wait_quiet
 
 FINISH_SCRIPT = f"{AGI_BIN}/bx24_finish.py"
-UNSEEN = reason_text("UNSEEN", "en")
+UNSEEN = words_of("en").causes["UNSEEN"]
 
 
 @contextlib.contextmanager

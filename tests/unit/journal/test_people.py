@@ -375,5 +375,4 @@ def test_the_cards_of_a_call_are_those_that_were_shown_or_are_to_be(journal: Jou
     assert dropped
     journal.drop(dropped)
     journal.owe("1.1", SHOW, "[14]", 0)
-    assert journal.payloads("1.1", SHOW) == ["[12]", "[14]"]
-    assert journal.payloads("1.1", HIDE) == []
+    assert journal.cards("1.1") == [(SHOW, "[12]"), (SHOW, "[14]")]
