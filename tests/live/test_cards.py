@@ -12,7 +12,7 @@ from freepbx_bx24.sandbox.pbx.calls import Call
 from freepbx_bx24.sandbox.pbx.record import answer, decline, ring
 from tests.support.running_service import wait_until
 
-from .world import World, wait_quiet
+from .world import World, hang_up_all, wait_quiet
 
 OFFERED = "180"  # SIP: a telephone rings
 
@@ -22,7 +22,7 @@ def watched(world: World) -> Iterator[World]:
     """A service in real time that watches Asterisk's calls."""
     mark = world.log_mark()
     with world.served("1"):
-        wait_until(lambda: "Asterisk's calls are watched" in world.log_since(mark), 15, world.explain)
+        world.wait_watched(mark)
         yield world
 
 
@@ -31,10 +31,7 @@ def quiet(world: World) -> Iterator[None]:
     """A test that fails leaves no call to the next one."""
     wait_quiet(world)
     yield
-    for call in [*world.pbx.trunk.calls, *(call for phone in world.pbx.phones for call in phone.calls)]:
-        if not call.record.ended_how:
-            call.hang_up()
-    wait_quiet(world)
+    hang_up_all(world)
 
 
 def on_screen(world: World, number: str) -> set[int]:

@@ -17,7 +17,7 @@ from freepbx_bx24.sandbox.pbx.record import answer, ring
 from tests.support.running_service import wait_until
 
 from .fire import owed
-from .world import AGI_BIN, SCALE, World, wait_quiet
+from .world import AGI_BIN, SCALE, World, hang_up_all, wait_quiet
 
 FINISH_SCRIPT = f"{AGI_BIN}/bx24_finish.py"
 UNSEEN = words_of("en").causes["UNSEEN"]
@@ -28,7 +28,7 @@ def watching(world: World, scale: str = SCALE) -> Iterator[int]:
     """The service, once it says that it watches Asterisk's calls; gives where its log began."""
     mark = world.log_mark()
     with world.served(scale):
-        wait_watched(world, mark)
+        world.wait_watched(mark)
         yield mark
 
 
@@ -37,14 +37,7 @@ def quiet(world: World) -> Iterator[None]:
     """A test that fails leaves no call to the next one."""
     wait_quiet(world)
     yield
-    for call in [*world.pbx.trunk.calls, *(call for phone in world.pbx.phones for call in phone.calls)]:
-        if not call.record.ended_how:
-            call.hang_up()
-    wait_quiet(world)
-
-
-def wait_watched(world: World, mark: int) -> None:
-    wait_until(lambda: "Asterisk's calls are watched" in world.log_since(mark), 15, world.explain)
+    hang_up_all(world)
 
 
 def shown(world: World, number: str) -> list[int]:
@@ -135,7 +128,7 @@ def test_a_call_that_lasts_through_a_restart_of_the_service_keeps_its_call_id_an
         world.product.stop(signal.SIGKILL)
         mark = world.log_mark()
         world.serve()
-        wait_watched(world, mark)
+        world.wait_watched(mark)
         assert "Asterisk's calls are watched: 2 channels are up" in world.log_since(mark)
         wait_until(lambda: lasts(call) > 4.0, 10)
         call.hang_up()
@@ -163,7 +156,7 @@ def test_calls_that_asterisk_loses_when_it_dies_are_told_with_what_was_seen_of_t
         world.pbx.asterisk.kill()
         seconds = {answered: lasts(talk), out: lasts(outbound)}
         world.pbx.asterisk.start()
-        wait_watched(world, mark)
+        world.wait_watched(mark)
         for call in (talk, waiting, outbound):  # theirs ends when they notice
             call.hang_up()
         seen = {number: world.finished(number) for number in (answered, rung, out)}

@@ -202,6 +202,10 @@ class World:
     def log_mark(self) -> int:
         return len(self.log())
 
+    def wait_watched(self, mark: int) -> None:
+        """Until the service has said since then that it watches Asterisk's calls."""
+        wait_until(lambda: "Asterisk's calls are watched" in self.log_since(mark), 15, self.explain)
+
     def explain(self) -> str:
         return f"product:\n{self.log()[-4000:]}\nAsterisk:\n{self.pbx.asterisk.log_tail(40)}"
 
@@ -211,6 +215,14 @@ def p95(values: Sequence[float]) -> float:
     return sorted(values)[min(int(len(values) * 0.95), len(values) - 1)]
 
 
+def hang_up_all(world: World) -> None:
+    """End every call that somebody has left up, and wait until none is left in Asterisk."""
+    for call in [*world.pbx.trunk.calls, *(call for phone in world.pbx.phones for call in phone.calls)]:
+        if not call.record.ended_how:
+            call.hang_up()
+    wait_quiet(world)
+
+
 def wait_quiet(world: World, seconds: float = 10.0) -> None:
     """Wait until no channel is left in Asterisk."""
     deadline = time.monotonic() + seconds
@@ -218,4 +230,4 @@ def wait_quiet(world: World, seconds: float = 10.0) -> None:
         time.sleep(0.1)
 
 
-__all__ = ["LOG", "World", "p95", "wait_quiet"]
+__all__ = ["LOG", "World", "hang_up_all", "p95", "wait_quiet"]

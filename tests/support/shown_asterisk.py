@@ -6,10 +6,15 @@ import socket
 from contextlib import suppress
 
 from .ami_server import Action, AmiServer, Peer
+from .running_service import RunningService, wait_until
 
 UNIQUEID = "1790000120.77"
 CALL = ["Channel: PJSIP/trunka-00000000", f"Uniqueid: {UNIQUEID}", f"Linkedid: {UNIQUEID}"]
 BRIDGE = ["BridgeUniqueid: B1", "BridgeType: basic", "BridgeTechnology: simple_bridge"]
+# A call to the outside: who dials, the number, and the trunk's channel.
+OUTSIDE = "89161234567"
+AGENT = ["Channel: PJSIP/101-00000000", f"Uniqueid: {UNIQUEID}", f"Linkedid: {UNIQUEID}"]
+TRUNK = ["Channel: PJSIP/city-00000001", "Uniqueid: 9.2", f"Linkedid: {UNIQUEID}"]
 
 
 def telephone(device: str) -> list[str]:
@@ -105,3 +110,28 @@ class Asterisk:
         self.shows("BridgeLeave", *telephone(device), "BridgeUniqueid: B1")
         self.shows("Hangup", *telephone(device), "Cause: 16")
         self.shows("Hangup", *CALL, "Cause: 16")
+
+
+def watched(service: RunningService, asterisk: Asterisk) -> None:
+    """Start the service and wait until it watches Asterisk's calls and knows the employees."""
+    logins = asterisk.logins
+    service.start()
+    wait_until(lambda: asterisk.logins == logins + 1, 10, service.log)
+    wait_until(lambda: service.log().count("Asterisk's calls are watched") == asterisk.logins, 10, service.log)
+    wait_until((service.directory / "state" / "directory.json").exists, 10, service.log)
+
+
+def dest(channel: list[str]) -> list[str]:
+    """A channel's headers as those of whom a dial is for."""
+    return [f"Dest{header}" for header in channel]
+
+
+def phoned_out(service: RunningService, asterisk: Asterisk, extension: str = "101", agent: list[str] = AGENT) -> None:
+    """Somebody phones a client, who answers."""
+    asterisk.shows("Newchannel", *agent)
+    run = service.register(arguments=("out", OUTSIDE), variables={"AMPUSER": extension})
+    assert run.variables["BX24_STATUS"] == "REGISTERED"
+    asterisk.shows("DialBegin", *agent, *dest(TRUNK), f"DialString: {OUTSIDE}@city")
+    asterisk.shows("DialEnd", *agent, *dest(TRUNK), "DialStatus: ANSWER")
+    for channel in (TRUNK, agent):
+        asterisk.shows("BridgeEnter", *channel, *BRIDGE)

@@ -201,7 +201,7 @@ def leg(
         person=person,
         rang=(BEGAN + rang[0], BEGAN + rang[1]) if rang else None,
         talks=tuple((BEGAN + since, None if until is None else BEGAN + until) for since, until in talks),
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 
@@ -211,8 +211,8 @@ def seen(
     """The outcome of a call that ended after 60 s, as Asterisk showed it."""
     out = ending is not None and ending.direction == OUTBOUND
     view = View(legs, whole, gone=BEGAN + 60, answered=BEGAN + 5 if out and more.pop("taken", True) else 0.0)
-    call: Registration = more.pop("call", registration(OUTBOUND_CALL if out else INBOUND_CALL))  # type: ignore[assignment]
-    return decide_outcome(rules, call, ending, view, until=BEGAN + 60, **more)  # type: ignore[arg-type]
+    call: Registration = more.pop("call", registration(OUTBOUND_CALL if out else INBOUND_CALL))
+    return decide_outcome(rules, call, ending, view, until=BEGAN + 60, **more)
 
 
 def test_who_talked_owns_the_call_and_what_the_client_talked_are_its_seconds() -> None:
@@ -363,7 +363,7 @@ def test_what_was_seen_in_part_and_the_channels_variables_are_put_together() -> 
 def test_the_reason_of_a_missed_call_says_who_rang_for_how_long_and_where_the_caller_was(
     legs: tuple[SeenLeg, ...], variables: dict[str, object], reason: str
 ) -> None:
-    told = seen(*legs, ending=replace(INBOUND_END, **variables))  # type: ignore[arg-type]
+    told = seen(*legs, ending=replace(INBOUND_END, **variables))
     assert told.reason == reason
     assert (told.status_code, told.talk_seconds) == ("304", 0)
 
@@ -426,7 +426,7 @@ def test_a_call_that_was_talking_when_it_was_last_seen_is_answered_and_says_that
 
 @pytest.mark.parametrize(("call", "code"), [(INBOUND_CALL, "304"), (OUTBOUND_CALL, "OTHER")])
 def test_a_call_of_which_nothing_more_is_known_is_missed_or_has_no_outcome_of_its_own(call: object, code: str) -> None:
-    began = registration(call)  # type: ignore[arg-type]
+    began = registration(call)
     told = decide_outcome(RULES, began, None, View(), until=BEGAN, seen=False)
     assert (told.status_code, told.talk_seconds, told.people) == (code, 0, began.people)
     assert told.reason == "the end of the call was not seen"

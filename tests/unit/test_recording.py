@@ -23,7 +23,7 @@ NOT_RECORDED = replace(ENDED, files=())
 
 
 def decided(line: str = TALKED, ending: Ending | None = ENDED, outcome: Outcome = TALK, **rules: object) -> object:
-    of_recordings = replace(RULES, recordings=RecordingRules(**rules))  # type: ignore[arg-type]
+    of_recordings = replace(RULES, recordings=RecordingRules(**rules))
     return decide_recording(of_recordings, replace(CALL, recordings=line), ending, outcome)
 
 

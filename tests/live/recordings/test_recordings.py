@@ -38,7 +38,7 @@ def recorded(world: World) -> Iterator[World]:
     mark = world.log_mark()
     try:
         with world.yaml(text), world.served("1"):
-            wait_until(lambda: "Asterisk's calls are watched" in world.log_since(mark), 15, world.explain)
+            world.wait_watched(mark)
             yield world
     finally:
         world.pbx.asterisk.rx("dialplan set global RECORD_CALLS no")

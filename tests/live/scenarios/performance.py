@@ -178,5 +178,5 @@ def prepared(world: World) -> Iterator[World]:
         root.run(["sh", "-c", f"chown root:asterisk {YAML} && chmod 0640 {YAML}"])
         mark = world.log_mark()
         with world.served(scale="1"):
-            wait_until(lambda: "Asterisk's calls are watched" in world.log_since(mark), 15, world.explain)
+            world.wait_watched(mark)
             yield world

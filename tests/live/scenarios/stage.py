@@ -206,7 +206,7 @@ class Stage:
         self.world.product.stop(signal.SIGKILL)
         mark = self.world.log_mark()
         self.world.serve("1")
-        wait_until(lambda: "Asterisk's calls are watched" in self.world.log_since(mark), 15, self.world.explain)
+        self.world.wait_watched(mark)
 
     def is_client_of(self, person: str, client: str = "client") -> None:
         """Let the CRM know a client, whose manager is that person."""

@@ -21,20 +21,20 @@ from freepbx_bx24.sandbox.portal import Portal
 from tests.support.agi_script import AgiRun
 from tests.support.journal_calls import CALL as SOME_CALL
 from tests.support.running_service import RunningService, wait_until
-from tests.support.shown_asterisk import BRIDGE, CALL, UNIQUEID, Asterisk, telephone
+from tests.support.shown_asterisk import (
+    AGENT,
+    BRIDGE,
+    CALL,
+    TRUNK,
+    UNIQUEID,
+    Asterisk,
+    dest,
+    phoned_out,
+    telephone,
+    watched,
+)
 
 SHOW, HIDE = "telephony.externalcall.show", "telephony.externalcall.hide"
-OUTSIDE = "89161234567"
-AGENT = ["Channel: PJSIP/101-00000000", f"Uniqueid: {UNIQUEID}", f"Linkedid: {UNIQUEID}"]
-TRUNK = ["Channel: PJSIP/city-00000001", "Uniqueid: 9.2", f"Linkedid: {UNIQUEID}"]
-
-
-def watched(service: RunningService, asterisk: Asterisk) -> None:
-    logins = asterisk.logins
-    service.start()
-    wait_until(lambda: asterisk.logins == logins + 1, 10, service.log)
-    wait_until(lambda: service.log().count("Asterisk's calls are watched") == asterisk.logins, 10, service.log)
-    wait_until((service.directory / "state" / "directory.json").exists, 10, service.log)
 
 
 def came(service: RunningService, asterisk: Asterisk, **options: Any) -> AgiRun:
@@ -222,17 +222,6 @@ def test_a_line_without_cards_has_none(portal: Portal, service: RunningService, 
     assert requests(portal) == [("register", [1102])]
 
 
-def phoned_out(service: RunningService, asterisk: Asterisk, extension: str = "101", agent: list[str] = AGENT) -> None:
-    asterisk.shows("Newchannel", *agent)
-    run = service.register(arguments=("out", OUTSIDE), variables={"AMPUSER": extension})
-    assert run.variables["BX24_STATUS"] == "REGISTERED"
-    dest = [f"Dest{header}" for header in TRUNK]
-    asterisk.shows("DialBegin", *agent, *dest, f"DialString: {OUTSIDE}@city")
-    asterisk.shows("DialEnd", *agent, *dest, "DialStatus: ANSWER")
-    for channel in (TRUNK, agent):
-        asterisk.shows("BridgeEnter", *channel, *BRIDGE)
-
-
 def test_who_phones_out_has_the_card_by_register_itself_until_he_hands_the_client_over(
     portal: Portal, service: RunningService, asterisk: Asterisk
 ) -> None:
@@ -244,10 +233,9 @@ def test_who_phones_out_has_the_card_by_register_itself_until_he_hands_the_clien
     for channel in (AGENT, TRUNK):
         asterisk.shows("BridgeLeave", *channel, "BridgeUniqueid: B1")
     asterisk.shows("Hangup", *AGENT, "Cause: 16")
-    dest = [f"Dest{header}" for header in other]
-    asterisk.shows("DialBegin", *TRUNK, *dest, "DialString: 103/sip:103@10.0.0.1:5060")
+    asterisk.shows("DialBegin", *TRUNK, *dest(other), "DialString: 103/sip:103@10.0.0.1:5060")
     shown(portal, service, 1103)
-    asterisk.shows("DialEnd", *TRUNK, *dest, "DialStatus: ANSWER")
+    asterisk.shows("DialEnd", *TRUNK, *dest(other), "DialStatus: ANSWER")
     for channel in (TRUNK, other):
         asterisk.shows("BridgeEnter", *channel, *BRIDGE)
     shown(portal, service, 1103)
@@ -485,8 +473,8 @@ def test_cards_of_several_calls_that_are_due_together_are_one_request(
     asterisk.shows("Newchannel", *other)
     service.register("1790000130.88", environment={"callerid": "+79160000003"})
     asterisk.rings("103")
-    dest = ["DestChannel: PJSIP/104-00000007", "DestUniqueid: 9.7", "DestLinkedid: 1790000130.88"]
-    asterisk.shows("DialBegin", *other, *dest, "DialString: 104/sip:104@10.0.0.1:5060")
+    rung = ["DestChannel: PJSIP/104-00000007", "DestUniqueid: 9.7", "DestLinkedid: 1790000130.88"]
+    asterisk.shows("DialBegin", *other, *rung, "DialString: 104/sip:104@10.0.0.1:5060")
     shown(portal, service, 1103, 1104)
     assert [name for name, _ in requests(portal)] == ["register", "register", "show+show"]
 

@@ -8,37 +8,31 @@ import pytest
 
 from freepbx_bx24.sandbox.portal import Reply
 from tests.support.running_service import MANAGER_FILE, RunningService, asked, wait_until
-from tests.support.shown_asterisk import CALL, RINGS, UNIQUEID, Asterisk
+from tests.support.shown_asterisk import (
+    AGENT,
+    BRIDGE,
+    CALL,
+    RINGS,
+    TRUNK,
+    UNIQUEID,
+    Asterisk,
+    dest,
+    phoned_out,
+    watched,
+)
 
-OUTSIDE = "89161234567"
-AGENT = ["Channel: PJSIP/101-00000000", f"Uniqueid: {UNIQUEID}", f"Linkedid: {UNIQUEID}"]
-TRUNK = ["Channel: PJSIP/city-00000001", "Uniqueid: 9.2", f"Linkedid: {UNIQUEID}"]
 OTHER = ["Channel: PJSIP/103-00000002", "Uniqueid: 9.3", f"Linkedid: {UNIQUEID}"]
-BRIDGE = ["BridgeUniqueid: B1", "BridgeType: basic", "BridgeTechnology: simple_bridge"]
 ENDED = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "1", "HANGUPCAUSE": "16"}
 
 
-def dest(channel: list[str]) -> list[str]:
-    return [f"Dest{header}" for header in channel]
-
-
-def watched(service: RunningService, asterisk: Asterisk) -> None:
-    logins = asterisk.logins
-    service.start()
-    wait_until(lambda: asterisk.logins == logins + 1, 10, service.log)
-    wait_until(lambda: service.log().count("Asterisk's calls are watched") == asterisk.logins, 10, service.log)
-
-
-def phoned_out(service: RunningService, asterisk: Asterisk) -> None:
-    """101 phones a client, who answers."""
-    asterisk.shows("Newchannel", *AGENT)
-    told = service.register(arguments=("out", OUTSIDE), variables={"AMPUSER": "101"})
-    assert told.variables["BX24_STATUS"] == "REGISTERED"
-    asterisk.shows("DialBegin", *AGENT, *dest(TRUNK), f"DialString: {OUTSIDE}@city")
-    asterisk.shows("DialEnd", *AGENT, *dest(TRUNK), "DialStatus: ANSWER")
-    for channel in (TRUNK, AGENT):
-        asterisk.shows("BridgeEnter", *channel, *BRIDGE)
-    time.sleep(1.2)
+def talked(service: RunningService, asterisk: Asterisk) -> None:
+    """A client's call that 103 has taken a second ago."""
+    watched(service, asterisk)
+    asterisk.shows("Newchannel", *CALL)
+    service.register(UNIQUEID)
+    asterisk.rings()
+    asterisk.answers()
+    time.sleep(1.0)
 
 
 def handed_over(service: RunningService, asterisk: Asterisk) -> None:
@@ -70,6 +64,7 @@ def test_an_outbound_call_that_the_agent_hands_over_goes_on_until_the_client_han
 ) -> None:
     watched(service, asterisk)
     phoned_out(service, asterisk)
+    time.sleep(1.2)
     handed_over(service, asterisk)
     time.sleep(2.5)
     assert state(service) == "open"
@@ -82,6 +77,7 @@ def test_an_outbound_call_that_the_agent_hands_over_goes_on_until_the_client_han
 def test_it_goes_on_through_a_kill_of_the_service_and_is_told_once(service: RunningService, asterisk: Asterisk) -> None:
     watched(service, asterisk)
     phoned_out(service, asterisk)
+    time.sleep(1.2)
     handed_over(service, asterisk)
     wait_until(lambda: b'"9.2"' in (service.directory / "state" / "journal.sqlite-wal").read_bytes(), 5)
     service.stop(9)
@@ -101,6 +97,7 @@ def test_where_asterisk_is_lost_a_handed_over_call_is_told_with_what_is_known(
 ) -> None:
     watched(service, asterisk)
     phoned_out(service, asterisk)
+    time.sleep(1.2)
     handed_over(service, asterisk)
     time.sleep(0.5)
     if not comes_back:
@@ -115,12 +112,7 @@ def test_a_call_is_told_as_asterisk_showed_it_whatever_the_channels_variables_sa
     service: RunningService, asterisk: Asterisk
 ) -> None:
     """A menu had answered long before, and a queue leaves the seconds from then on."""
-    watched(service, asterisk)
-    asterisk.shows("Newchannel", *CALL)
-    service.register(UNIQUEID)
-    asterisk.rings()
-    asterisk.answers()
-    time.sleep(1.0)
+    talked(service, asterisk)
     service.finish(UNIQUEID, variables={"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "58", "DIALEDPEERNUMBER": "101"})
     asterisk.hangs_up()
     (call,) = service.wait_for_calls(seconds=5)
@@ -144,12 +136,7 @@ def test_a_missed_call_says_who_rang_and_belongs_to_him(service: RunningService,
 def test_where_asterisk_does_not_show_the_hangup_the_call_is_told_a_moment_later(
     service: RunningService, asterisk: Asterisk
 ) -> None:
-    watched(service, asterisk)
-    asterisk.shows("Newchannel", *CALL)
-    service.register(UNIQUEID)
-    asterisk.rings()
-    asterisk.answers()
-    time.sleep(1.0)
+    talked(service, asterisk)
     service.finish(UNIQUEID, variables={"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "1"})
     (call,) = service.wait_for_calls(seconds=5)
     assert (call["STATUS_CODE"], call["finished_by"], call["CALL_DURATION"]) == ("200", 1103, 1)
@@ -160,6 +147,7 @@ def test_a_call_whose_hangup_handler_had_run_when_the_service_died_is_told_at_th
 ) -> None:
     watched(service, asterisk)
     phoned_out(service, asterisk)
+    time.sleep(1.2)
     handed_over(service, asterisk)
     service.stop(9)
     asterisk.server.stop()

@@ -9,18 +9,13 @@ import pytest
 
 from freepbx_bx24.sandbox.portal import Portal
 from tests.support.running_service import RunningService, wait_until
-from tests.support.shown_asterisk import CALL, UNIQUEID, Asterisk
+from tests.support.shown_asterisk import CALL, UNIQUEID, Asterisk, watched
 
 REGISTER = "telephony.externalcall.register"
 
 
 def cards(portal: Portal, action: str = "show") -> list[tuple[int, str]]:
     return [(card["USER_ID"], card["cause"]) for card in portal.ledger()["cards"] if card["action"] == action]
-
-
-def watched(service: RunningService, asterisk: Asterisk) -> None:
-    service.start()
-    wait_until(lambda: asterisk.logins == 1 and "Asterisk's calls are watched" in service.log(), 10, service.log)
 
 
 @pytest.mark.parametrize("answered", [False, True], ids=["while it rings", "while they talk"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from freepbx_bx24.bitrix24.refusals import refusal, without_words
@@ -53,7 +55,7 @@ def test_each_failure_has_its_own_end(error: PortalError, within: Fate, by_addre
     assert (fate(error, False), fate(error, True)) == (within, by_address)
 
 
-def test_a_large_file_has_the_time_of_a_slow_line(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_large_file_has_the_time_of_a_slow_line(tmp_path: Path) -> None:
     small, large = (Attempt("c", "a.wav", tmp_path, size, True) for size in (0, 200_000_000))
     assert small.seconds == 75
     assert large.seconds == 75 + 4000
