@@ -43,12 +43,13 @@ class Suite:
 SUITES: Mapping[str, Suite] = {
     suite.name: suite
     for suite in (
-        # What FreePBX 17 runs on: Asterisk 22, no Macro().
+        # What FreePBX 17 runs on: Asterisk 22, no Macro(). With sox and lame, which FreePBX brings too, a recording
+        # is sent as mp3.
         Suite(
             "forky",
             22,
             "3.14",
-            ("asterisk", "ca-certificates", "python3", "python3-venv"),
+            ("asterisk", "ca-certificates", "python3", "python3-venv", "sox", "lame"),
             "sid",
         ),
         # The age of FreePBX 15 and 16: Asterisk 16 with Macro(). No python3-venv, as on a FreePBX 17 machine, so that
@@ -58,7 +59,7 @@ SUITES: Mapping[str, Suite] = {
             16,
             "3.9",
             # Its voicemail is a package of its own; in later releases it is one of the modules.
-            ("asterisk", "asterisk-voicemail", "ca-certificates", "python3"),
+            ("asterisk", "asterisk-voicemail", "ca-certificates", "python3", "sox", "lame"),
             "bullseye",
         ),
     )
