@@ -111,6 +111,11 @@ class Portal:
             raise SandboxError("this portal speaks no TLS", "Make it with Portal(tls=True).")
         return self._authority.ca_bundle
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it listens."""
+        return self._server is not None
+
     # -- life ----------------------------------------------------------------------------------------------------
 
     def start(self) -> Portal:
