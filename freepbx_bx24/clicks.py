@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Mapping, Sequence
 
@@ -86,7 +86,7 @@ class CallbackRules:
     """
 
     target: str = ""
-    targets: Mapping[str, str] | None = None
+    targets: Mapping[str, str] = field(default_factory=dict)
     hours: Hours = Hours()
     timezone: str = ""
     attempts: int = 3
@@ -205,7 +205,7 @@ def decide_callback(
 
 def target_of(rules: CallbackRules, line: str) -> str:
     """The extension, ring group or queue that is rung for callbacks of a line; empty: none, nothing is dialled."""
-    return (rules.targets or {}).get(line) or rules.target
+    return rules.targets.get(line) or rules.target
 
 
 def opens(hours: Hours, now: datetime) -> datetime:
