@@ -8,6 +8,7 @@ from typing import Any, Callable
 
 from .. import numbers
 from ..call import Person
+from ..clicks import CallbackRules, ClickRules
 from ..policy import LineRules, RecordingRules, Rules
 from . import files, secret, webhook
 from .model import PortalSettings, Settings
@@ -42,7 +43,7 @@ def build(path: Path, values: Values) -> tuple[Settings, list[Problem]]:
         people_not_in_portal=_get(values, "people_not_in_portal"),
         skip_blacklist=_get(values, "skip.blacklist"),
         finish_person=_get(values, "finish_person"),
-        recordings=RecordingRules(**{name: _get(values, f"recordings.{name}") for name in _RECORDING_OPTIONS}),
+        recordings=RecordingRules(**{name: _get(values, f"recordings.{name}") for name in _names_of(RecordingRules)}),
     )
     problems += _claimed_twice(values, country, rules.area_code)
     settings = Settings(
@@ -62,8 +63,26 @@ def build(path: Path, values: Values) -> tuple[Settings, list[Problem]]:
         journal_days=_get(values, "keep.journal"),
         mask_numbers=_get(values, "keep.log_numbers"),
         manager_file=path.parent / _get(values, "manager_file"),
+        clicks=ClickRules(**{name: _get(values, f"clicks.{name}") for name in _names_of(ClickRules)}),
+        callbacks=_callbacks(values),
+        prefixes=_of_lines(values, "click_prefix"),
     )
     return settings, problems
+
+
+def _callbacks(values: Values) -> CallbackRules:
+    given = {name: _get(values, f"callbacks.{name}") for name in _names_of(CallbackRules) if name != "targets"}
+    given = {**given, "timezone": given["timezone"] or "", "pause": given["pause"] * 60.0}
+    return CallbackRules(**given, targets=_of_lines(values, "callbacks"))
+
+
+def _of_lines(values: Values, option: str) -> dict[str, Any]:
+    """What each line says to one of its options, where it says something."""
+    return {name[1]: given.value for name, given in values.items() if name[::2] == ("lines", option) and given.value}
+
+
+def _names_of(rules: type) -> tuple[str, ...]:
+    return tuple(one.name for one in dataclasses.fields(rules))
 
 
 def _get(values: Values, path: str) -> Any:
@@ -90,7 +109,6 @@ _LINE_OPTIONS = {
     "client_name": ("client_name",),
     "recordings": ("recordings",),
 }
-_RECORDING_OPTIONS = tuple(one.name for one in dataclasses.fields(RecordingRules))
 
 
 def _defaults(values: Values) -> dict[str, Any]:

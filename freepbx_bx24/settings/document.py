@@ -6,7 +6,8 @@ import re
 import textwrap
 from typing import Iterator
 
-from .options import OPTIONS, SECTIONS, Option, together
+from .option import Option
+from .options import OPTIONS, SECTIONS, together
 
 _WIDTH = 110
 _SECTIONS = {section.path: section for section in SECTIONS}

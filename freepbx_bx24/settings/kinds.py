@@ -8,6 +8,7 @@ from typing import Any, Callable
 
 from .. import numbers
 from ..call import Person
+from ..clicks import Hours
 
 _SECONDS = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(ms|s|)")
 _DAYS = re.compile(r"([1-9][0-9]{0,3}) ?d?")
@@ -151,6 +152,40 @@ def _ring_first(typed: str) -> int:
     return int(found[1])
 
 
+def _target(typed: str) -> str:
+    if typed == "off":
+        return ""
+    if not re.fullmatch("[0-9]{2,10}", typed, re.ASCII):
+        raise ValueError
+    return typed
+
+
+_WEEK = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_HOURS = re.compile(r"([A-Z][a-z]{2})(?:-([A-Z][a-z]{2}))? ([0-9]{2}):([0-5][0-9])-([0-9]{2}):([0-5][0-9])", re.ASCII)
+
+
+def _hours(typed: str) -> Hours:
+    found = _HOURS.fullmatch(typed)
+    if not found:
+        raise ValueError
+    first, last = (_WEEK.index(found[group] or found[1]) for group in (1, 2))
+    since, until = (int(found[group]) * 60 + int(found[group + 1]) for group in (3, 5))
+    if not since < until <= 1440:
+        raise ValueError
+    days = range(first, last + 1) if first <= last else [*range(first, 7), *range(last + 1)]
+    return Hours(frozenset(days), since, until)
+
+
+def _timezone(typed: str) -> str:
+    import zoneinfo  # costs some milliseconds, which a file without this option should not pay
+
+    try:
+        zoneinfo.ZoneInfo(typed)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
+        raise ValueError from error
+    return typed
+
+
 DAYS = Kind("1 to 9999 days, such as 14d", _days)
 PERSON = Kind("an extension of 1 to 4 digits as it is in Bitrix24, or a user's ID such as user:12", _person)
 COUNTRY = Kind("an ISO code of two letters, such as RU, KZ or DE", _country)
@@ -159,6 +194,9 @@ NUMBERS = list_of(NUMBER)
 ANONYMOUS = Kind('skip, or 1 to 15 digits to show, such as "70000000000"', _anonymous)
 RING_FIRST = Kind("no, or 3 to 120 whole seconds, such as 15s", _ring_first)
 FOLDER = pattern(r"/[^\x00-\x1f\x7f]{1,999}", "a path that begins with /, of at most 1000 characters")
+TARGET = Kind("off, or the 2 to 10 digits of an extension, a ring group or a queue", _target)
+HOURS = Kind("days and times such as Mon-Fri 09:00-18:00", _hours)
+TIMEZONE = Kind("a time zone such as Europe/Moscow", _timezone)
 # LINE_NUMBER of the portal holds 50 characters.
 LINE = text(50)
 ADDRESS = Kind(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Mapping
 
+from ..clicks import CallbackRules, ClickRules
 from ..policy import Rules
 
 
@@ -35,6 +37,7 @@ class Settings:
     """Everything of the YAML. Waits are seconds, `path` is the YAML's own.
 
     :ivar manager_file: with the user of the manager interface; it may be missing: calls are told without it.
+    :ivar prefixes: what is dialled before a number when a click chose the line, by line.
     """
 
     path: Path
@@ -45,3 +48,16 @@ class Settings:
     journal_days: int
     mask_numbers: bool
     manager_file: Path
+    clicks: ClickRules = ClickRules()
+    callbacks: CallbackRules = CallbackRules()
+    prefixes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def clicks_file(self) -> Path:
+        """With the user of the manager interface who may dial; it is there where clicks or callbacks are on."""
+        return self.manager_file.with_name("manager_bx24_clicks.conf")
+
+    @property
+    def dials(self) -> bool:
+        """Whether the portal's people can have anything dialled: clicks or callbacks are on."""
+        return self.clicks.enabled or bool(self.callbacks.target or self.callbacks.targets)

@@ -2,48 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Sequence
 
-from . import kinds
-from .kinds import Kind
-
-
-@dataclass(frozen=True)
-class Section:
-    """A group of options.
-
-    :param key: set where the admin names the members: `example` is such a name, as it is typed.
-    :param ways: sets of members, of which the file must have exactly one, whole.
-    """
-
-    path: str
-    doc: str
-    key: Kind | None = None
-    example: str = ""
-    ways: tuple[tuple[str, ...], ...] = ()
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option.
-
-    :param path: names joined by dots; `*` stands for a name that the admin chooses.
-    :param kind: how its text is read.
-    :param doc: one line that begins with what it is.
-    :param example: as it is typed, for the reference page and, where there is no default, the sample.
-    :param default: as it is typed; empty where leaving it out means "none".
-    :param placeholder: what the sample has in place of a value that only the admin knows.
-    """
-
-    path: str
-    kind: Kind
-    doc: str
-    example: str
-    default: str = ""
-    required: bool = False
-    placeholder: str = ""
-
+from . import click_options, kinds
+from .option import Option, Section
 
 _CREATE = kinds.choice(portal="portal", unknown="unknown", never="never")
 _CREATE_IN = "For inbound calls: as the portal decides, only where a search finds nobody (unknown), or never."
@@ -81,6 +43,7 @@ SECTIONS = (
         '"10101"',
     ),
     Section("recordings", "How a call's recording goes to the CRM. The files on this machine are never changed."),
+    *click_options.SECTIONS,
     Section("keep", "How long things are kept."),
 )
 
@@ -202,6 +165,7 @@ OPTIONS = (
     Option("lines.*.client_name", _YES_NO, _CLIENT_NAME_DOC, "yes"),
     Option("lines.*.recordings", _RECORDINGS, _RECORDINGS_DOC, "always"),
     Option("lines.*.dids", kinds.NUMBERS, "More numbers (DIDs) of this line.", '["770002", "_8800333001X"]'),
+    *click_options.OF_A_LINE,
     Option("lines.*.trunk", kinds.text(80), "The trunk whose calls without a known number are this line's.", "mts"),
     Option(
         "lines_not_listed",
@@ -278,6 +242,7 @@ OPTIONS = (
         "Extensions whose talks are never sent.",
         '[199, "9XX"]',
     ),
+    *click_options.OPTIONS,
     Option("keep.log_numbers", _SHOWN, "How the log shows clients' numbers.", "masked", "full"),
     Option("keep.journal", kinds.DAYS, "The journal's finished calls.", "30d", "90d"),
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, Tuple, Union
 
-from .options import OPTIONS, SECTIONS, Option, together
+from .option import Option
+from .options import OPTIONS, SECTIONS, together
 from .problems import LIMIT, Problem, shown, written
 from .tree import Group, Items, Node, Scalar
 

@@ -18,6 +18,8 @@ class Application:
 
     client_id: str = field(default_factory=_client_id)
     client_secret: str = field(default_factory=lambda: secrets.token_hex(25), repr=False)
+    # Signs the events that the portal sends to a handler.
+    application_token: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     app_id: str = "3"
     app_name: str = "PBX bridge"
     scopes: frozenset[str] = ALL_SCOPES

@@ -10,7 +10,7 @@ from freepbx_bx24.sandbox.portal.errors import system_error
 from freepbx_bx24.sandbox.portal.switches import Switches
 from freepbx_bx24.sandbox.portal.world import World
 
-ALL_SCOPES = frozenset({"telephony", "user", "crm", "call"})
+ALL_SCOPES = frozenset({"telephony", "user", "crm", "call", "im"})
 
 
 @dataclass(frozen=True)

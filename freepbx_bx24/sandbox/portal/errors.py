@@ -62,6 +62,11 @@ def refusal(description: str) -> RestError:
     return RestError(400, "", description)
 
 
+def missing_argument(name: str) -> RestError:
+    """The framework's complaint about a parameter that was left out: HTTP 400 `ERROR_ARGUMENT`, with its name."""
+    return RestError(400, "ERROR_ARGUMENT", f"Argument '{name}' is null or empty", argument=name)
+
+
 def bad_argument(description: str) -> RestError:
     """The framework's complaint about a parameter's type: HTTP 400 `INVALID_ARGUMENT`."""
     return RestError(400, "INVALID_ARGUMENT", description)

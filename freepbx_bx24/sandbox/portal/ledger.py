@@ -19,7 +19,8 @@ _SECRET_IN_QUERY = re.compile(rf"([?&])({'|'.join(sorted(SECRET_NAMES))})=[^&]*"
 
 
 def ledger(state: State, world: World) -> dict[str, Any]:
-    """Plain data: calls (in order of registration), cards, requests, token requests, entities, lines, activities."""
+    """Plain data: calls (in order of registration), cards, requests, token requests, entities, lines, activities,
+    bound events, the offline queue, events sent to handlers, notices."""
     return {
         "calls": [_call_row(call) for call in state.calls],
         "cards": [dict(card) for card in state.cards],
@@ -50,6 +51,19 @@ def ledger(state: State, world: World) -> dict[str, Any]:
             for line in state.lines
         ],
         "activities": [dict(activity) for activity in state.activities],
+        "bindings": [{"event": binding.event, "offline": binding.offline} for binding in state.bindings],
+        "offline_events": [
+            {
+                "ID": event.row_id,
+                "EVENT_NAME": event.name,
+                "EVENT_DATA": dict(event.data),
+                "reserved": bool(event.process_id),
+                "error": event.error,
+            }
+            for event in state.offline_events
+        ],
+        "deliveries": [dict(delivery) for delivery in state.deliveries],
+        "notices": [dict(notice) for notice in state.notices],
     }
 
 

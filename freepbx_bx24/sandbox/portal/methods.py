@@ -11,15 +11,19 @@ from freepbx_bx24.sandbox.portal import (
     crm,
     directory,
     lines,
+    notices,
+    offline_events,
     profile,
     records,
     registration,
+    subscriptions,
     transcription,
 )
 from freepbx_bx24.sandbox.portal.state import Context
 
 ANY: frozenset[str] = frozenset()
 TELEPHONY = frozenset({"telephony"})
+MESSENGER = frozenset({"im"})
 PEOPLE = frozenset({"user", "user_basic", "user_brief"})
 
 
@@ -53,6 +57,16 @@ METHODS: dict[str, Method] = {
     "telephony.externalline.get": Method(lines.get),
     "voximplant.statistic.get": Method(call_statistics.statistics),
     "user.get": Method(directory.users, PEOPLE, any_case=True),
+    "event.bind": Method(subscriptions.bind, ANY, any_case=True),
+    "event.unbind": Method(subscriptions.unbind, ANY, any_case=True),
+    "event.get": Method(subscriptions.get, ANY, any_case=True),
+    "events": Method(subscriptions.events, ANY, any_case=True),
+    "feature.get": Method(subscriptions.feature, ANY, any_case=True),
+    "event.offline.get": Method(offline_events.get, ANY, any_case=True),
+    "event.offline.list": Method(offline_events.listing, ANY, any_case=True),
+    "event.offline.clear": Method(offline_events.clear, ANY, any_case=True),
+    "event.offline.error": Method(offline_events.error, ANY, any_case=True),
+    "im.notify.system.add": Method(notices.add, MESSENGER, any_case=True),
     "profile": Method(profile.profile, ANY),
     "app.info": Method(profile.app_info, ANY),
     "scope": Method(profile.scope, ANY, any_case=True),

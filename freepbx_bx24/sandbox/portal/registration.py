@@ -64,7 +64,7 @@ def register(context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
         caller=context.caller,
         registered_at=now,
     )
-    known = _same_call(context, call)
+    known = same_call(context, call)
     if known:
         call = known
     else:
@@ -84,8 +84,8 @@ def _start_date(value: Any, now: float) -> datetime:
     return started
 
 
-def _same_call(context: Context, new: Call) -> Call | None:
-    """The open call that this registration repeats.
+def same_call(context: Context, new: Call) -> Call | None:
+    """The open call that this registration, or click, repeats.
 
     Line and EXTERNAL_CALL_ID count only if they were sent; the clock is the known call's CALL_START_DATE.
     """

@@ -12,16 +12,18 @@ from types import TracebackType
 from typing import Any, Callable
 
 from freepbx_bx24.errors import SandboxError
-from freepbx_bx24.sandbox.portal import front
+from freepbx_bx24.sandbox.portal import clicks, front
 from freepbx_bx24.sandbox.portal.application import Application
 from freepbx_bx24.sandbox.portal.auth import Caller, Credentials, Token
 from freepbx_bx24.sandbox.portal.clock import Clock
+from freepbx_bx24.sandbox.portal.event_delivery import fire
 from freepbx_bx24.sandbox.portal.faults import Faults, checked
 from freepbx_bx24.sandbox.portal.http_server import HttpServer
 from freepbx_bx24.sandbox.portal.interference import Gate, Interference, ScriptedReplies
 from freepbx_bx24.sandbox.portal.ledger import ledger
 from freepbx_bx24.sandbox.portal.oauth import AuthorizationServer
 from freepbx_bx24.sandbox.portal.state import Context, State
+from freepbx_bx24.sandbox.portal.subscriptions import CALL_START, CALLBACK_START
 from freepbx_bx24.sandbox.portal.switches import Switches
 from freepbx_bx24.sandbox.portal.tls import TestAuthority
 from freepbx_bx24.sandbox.portal.transport import RestCall
@@ -111,6 +113,11 @@ class Portal:
             raise SandboxError("this portal speaks no TLS", "Make it with Portal(tls=True).")
         return self._authority.ca_bundle
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it listens."""
+        return self._server is not None
+
     # -- life ----------------------------------------------------------------------------------------------------
 
     def start(self) -> Portal:
@@ -185,6 +192,49 @@ class Portal:
         with self.lock:
             return self.authorization_server(self.url).issue(user_id)
 
+    def click(
+        self,
+        user_id: int,
+        number: str,
+        *,
+        line: str = "",
+        crm_entity_type: str = "",
+        crm_entity_id: int | str = 0,
+        from_mobile: bool = False,
+    ) -> str:
+        """A person clicks on a number in the portal: the call is registered and ONEXTERNALCALLSTART sent. The CALL_ID.
+
+        :param number: as it stands in the CRM.
+        :param line: the number of one of the application's lines; "" is the application itself.
+        :raises SandboxError: the application has not bound the event, or there is no such person or line.
+        """
+        with self.lock:
+            context = self._own_context()
+            entity = (crm_entity_type, int(crm_entity_id or 0))
+            call, data = clicks.click(context, user_id, number, line, entity, from_mobile)
+            fire(context, self.authorization_server(self.url), CALL_START, data, user_id)
+            return call.call_id
+
+    def callback(
+        self,
+        number: str,
+        *,
+        text: str = "",
+        line: str = "",
+        crm_entity_type: str = "",
+        crm_entity_id: int | str = 0,
+    ) -> str:
+        """Somebody sends a callback form: ONEXTERNALCALLBACKSTART, which names no call; its MESSAGE_ID.
+
+        Without an entity it is the number's client, else a new lead.
+
+        :raises SandboxError: the application has not bound the event, or there is no such line.
+        """
+        with self.lock:
+            context = self._own_context()
+            data = clicks.callback(context, number, text, line, (crm_entity_type, int(crm_entity_id or 0)))
+            return fire(context, self.authorization_server(self.url), CALLBACK_START, data, 0)
+
     def expire_tokens(self) -> None:
         """All access tokens expire now, `access_token` too."""
         with self.lock:
@@ -253,6 +303,13 @@ class Portal:
 
     def context(self, call: RestCall) -> Context:
         """What a method has at hand for this call; who the caller is, is found out later."""
+        return self._context(call.host_url)
+
+    def _own_context(self) -> Context:
+        """For what happens inside the portal."""
+        return self._context(f"{self.url}/")
+
+    def _context(self, host_url: str) -> Context:
         return Context(
             self.state,
             self.world,
@@ -260,7 +317,7 @@ class Portal:
             self.credentials,
             self.application,
             UNKNOWN_CALLER,
-            call.host_url,
+            host_url,
             self.lock,
             self.scripted_replies,
         )

@@ -106,6 +106,36 @@ class Call:
         return self.user_id, self.phone_number, self.call_type, self.caller.app_id
 
 
+@dataclass(frozen=True)
+class Binding:
+    """An event that an application wants; `handler` is empty for the offline queue. `user_id` 0: whoever caused it."""
+
+    event: str
+    handler: str
+    user_id: int
+    app_id: str
+
+    @property
+    def offline(self) -> bool:
+        """Whether it goes into the queue."""
+        return not self.handler
+
+
+@dataclass(eq=False)
+class OfflineEvent:
+    """A row of the offline queue; reserved while it has a process id. `stored_at` in seconds since 1970."""
+
+    row_id: int
+    name: str
+    data: dict[str, Any]
+    user_id: int
+    message_id: str
+    stored_at: float
+    app_id: str
+    process_id: str = ""
+    error: bool = False
+
+
 @dataclass
 class State:
     """Everything that a reset forgets, apart from the world. Calls are added and finished through its methods alone."""
@@ -115,6 +145,10 @@ class State:
     lines: list[Line] = field(default_factory=list)
     cards: list[dict[str, Any]] = field(default_factory=list)
     activities: list[dict[str, Any]] = field(default_factory=list)
+    bindings: list[Binding] = field(default_factory=list)
+    offline_events: list[OfflineEvent] = field(default_factory=list)
+    deliveries: list[dict[str, Any]] = field(default_factory=list)  # events that were sent to handlers
+    notices: list[dict[str, Any]] = field(default_factory=list)  # in people's notifications
     folder_files: dict[tuple[str, str], Record] = field(default_factory=dict)  # by month folder and name
     requests: list[dict[str, Any]] = field(default_factory=list)
     token_requests: list[dict[str, Any]] = field(default_factory=list)
@@ -129,7 +163,7 @@ class State:
     _missed_by_phone: dict[str, list[Outcome]] = field(default_factory=lambda: defaultdict(list))
 
     def next_number(self, kind: str, first: int = 1) -> int:
-        """The next id of this kind: "line", "statistic", "activity", "file", "transcript" or "request"."""
+        """The next id of this kind: "line", "statistic", "activity", "file", "transcript", "request", "notice"..."""
         return next(self._numbers.setdefault(kind, itertools.count(first)))
 
     def add_call(self, call: Call) -> None:

@@ -47,5 +47,7 @@ class Switches:
     oauth_error: str = ""
     # The longest body of a request that the front end takes (413 above it); the upload address takes any.
     largest_body: int | None = None
+    # The plan lets offline events be reserved (CLEAR 0) and confirmed; self-hosted portals always do.
+    offline_extended: bool = True
     # The portal's disk is full: no recording can be stored.
     disk_full: bool = False

@@ -14,6 +14,7 @@ import phonenumbers  # noqa: F401  (loaded while this process may still read it,
 import pytest
 
 from freepbx_bx24.call import Person
+from freepbx_bx24.clicks import CallbackRules, ClickRules, Hours
 from freepbx_bx24.errors import ConfigurationError
 from freepbx_bx24.policy import LineRules, RecordingRules, Rules
 from freepbx_bx24.settings import Settings, configuration_path, load
@@ -115,6 +116,18 @@ def test_every_value_is_read_as_it_was_typed(folder: Path) -> None:
     assert (settings.journal_days, settings.mask_numbers) == (7, True)
     assert settings.portal.ca_bundle == str(folder / "bundle.pem")
     assert settings.manager_file == folder / "manager.conf"
+    assert settings.clicks == ClickRules(True, ("RU", "KZ"), 3, "own_mobile")
+    hours = Hours(frozenset({5, 6, 0}), 9 * 60 + 30, 24 * 60)
+    lines = {"+74957770000": "0600"}
+    assert settings.callbacks == CallbackRules("700", lines, hours, "Europe/Moscow", 2, 900.0, 20)
+    assert settings.prefixes == {"+74957770000": "09"}
+    assert settings.dials and settings.clicks_file == folder / "manager_bx24_clicks.conf"
+
+
+def test_nothing_is_dialled_where_nothing_is_said(folder: Path) -> None:
+    assert not load(written(folder)).dials
+    assert not load(written(folder, REQUIRED + "callbacks: {target: off, hours: Mon-Fri 09:00-18:00}\n")).dials
+    assert load(written(folder, REQUIRED + "callbacks: {target: 600}\n")).dials
 
 
 def test_the_file_is_the_argument_or_else_the_environments_or_else_the_usual_one(
