@@ -235,6 +235,14 @@ class Portal:
             data = clicks.callback(context, number, text, line, (crm_entity_type, int(crm_entity_id or 0)))
             return fire(context, self.authorization_server(self.url), CALLBACK_START, data, 0)
 
+    def recording(self, call_id: str) -> tuple[str, bytes] | None:
+        """Name and content of a call's newest recording, while it is among those that are kept."""
+        with self.lock:
+            call = self.state.finished_call(call_id)
+            record = call.records[-1] if call and call.records else None
+            content = self.state.contents.get(record.file_id) if record else None
+            return (record.name, content) if record and content is not None else None
+
     def expire_tokens(self) -> None:
         """All access tokens expire now, `access_token` too."""
         with self.lock:

@@ -150,6 +150,7 @@ class State:
     deliveries: list[dict[str, Any]] = field(default_factory=list)  # events that were sent to handlers
     notices: list[dict[str, Any]] = field(default_factory=list)  # in people's notifications
     folder_files: dict[tuple[str, str], Record] = field(default_factory=dict)  # by month folder and name
+    contents: dict[int, bytes] = field(default_factory=dict)  # by FILE_ID; the newest, to be played
     requests: list[dict[str, Any]] = field(default_factory=list)
     token_requests: list[dict[str, Any]] = field(default_factory=list)
     operating: OperatingTime = field(default_factory=OperatingTime)

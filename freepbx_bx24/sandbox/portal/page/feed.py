@@ -1,4 +1,4 @@
-"""What has changed since a browser last heard of it: levels, not events, so that a gap of any length leaves nothing wrong."""
+"""What has changed since a browser last heard of it: levels, not events, so that no gap leaves anything wrong."""
 
 from __future__ import annotations
 
