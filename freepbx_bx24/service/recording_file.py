@@ -80,7 +80,13 @@ def prepare(runtime: Runtime, entry: Entry, wanted: Wanted, ended: float, told: 
     found = recordings.locate(wanted.files, folders(runtime.settings))
     for name, why in found.refused:
         LOG.warning("a recording is refused: %s: %s", name, why)
-    paths = dict.fromkeys((*found.files, *(() if wanted.message else _others(runtime, entry, ended))))
+    if wanted.message:
+        began = entry.registration.started.timestamp()
+        paths = [path for path in found.files if recordings.is_message_of(path, began, ended)]
+        if found.files and not paths:
+            return Never("another message has taken the name of this call's: it was heard and deleted", False)
+    else:
+        paths = list(dict.fromkeys((*found.files, *_others(runtime, entry, ended))))
     if not paths:
         return _nothing(runtime, found, ended)
     told(WAITING)

@@ -211,6 +211,19 @@ def test_a_message_left_is_the_missed_calls_recording(service: RunningService) -
     assert wait_for_records(service)[0]["sha256"] == digest(message)
 
 
+def test_a_message_of_another_call_that_has_taken_the_name_of_a_deleted_one_is_not_sent(
+    service: RunningService, portal: Portal
+) -> None:
+    message = recording(configure(service), "voicemail/default/101/INBOX/msg0000.wav")
+    message.with_suffix(".txt").write_text(f"[message]\nexten=101\norigtime={int(time.time()) - 3600}\n")
+    service.start()
+    leave_call(service, CALL, answered=False, voicemail="SUCCESS", voicemail_file=str(message.with_suffix("")))
+    service.wait_for_calls()
+    service.wait_until_all_is_told()
+    assert ATTACH not in asked(portal)
+    assert "another message has taken the name" in service.log()
+
+
 def test_forty_megabytes_go_by_an_upload_address_beside_live_registers_that_do_not_wait_longer(
     service: RunningService, portal: Portal
 ) -> None:
