@@ -49,7 +49,7 @@ CHECKS = (
     Check(routes.trunks, (ASTERISK,)),
     Check(routes.outbound, (ASTERISK,)),
     Check(routes.others, (ASTERISK,)),
-    Check(manager.manager, (SETTINGS,)),
+    Check(manager.manager, (SETTINGS, ASTERISK)),
     Check(manager.holes, (ASTERISK,)),
     Check(host.recordings, (SETTINGS,), hourly=True),
     Check(host.service),
