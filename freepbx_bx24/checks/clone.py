@@ -41,9 +41,9 @@ def mark(machine_id: Path, pbx_id: str) -> str:
     return " ".join(hashlib.sha256(f"freepbx_bx24 {text}".encode()).hexdigest()[:32] for text in (pbx_id, own))
 
 
-def remember(state: Path, pbx_id: str, machine_id: Path = MACHINE_ID) -> None:
+def remember(state: Path, pbx_id: str, machine_id: Path | None = None) -> None:
     """Write the mark where there is none, or where it is that of another name. :raises OSError: it can't be written."""
-    now, then = mark(machine_id, pbx_id), _read(state / FILE)
+    now, then = mark(machine_id or MACHINE_ID, pbx_id), _read(state / FILE)
     if now and then.split(" ")[:1] != now.split(" ")[:1]:
         hidden = state / ("." + FILE)
         hidden.write_text(now + "\n", encoding="ascii")

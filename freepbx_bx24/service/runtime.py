@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, TypeVar
 
 from ..bitrix24.portal import open_portal
+from ..checks.finding import Finding
 from ..errors import JournalError
 from ..journal.records import Entry, LeftOut
 from ..journal.store import Journal
@@ -76,6 +77,7 @@ class Runtime:
         self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._journal_failure = ("", 0.0)
         self.client = open_portal(settings.portal, state)
+        self.findings: tuple[Finding, ...] = ()  # what the last hourly look has found that is not in order
         self.portal_down = False  # as the delivery has found it: cards are of no use then
         self.cards = CardLane(self)
         self.recordings = RecordingLane(self)

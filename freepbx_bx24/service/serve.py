@@ -16,6 +16,7 @@ from ..journal.store import Journal, run_stamp
 from ..log import log_to_file
 from ..settings import Settings, load
 from .delivery import DeliveryThread
+from .hourly import HourlyThread
 from .refresh import RefreshThread
 from .runtime import Runtime
 from .server import Server
@@ -73,6 +74,7 @@ def serve() -> int:
     runtime.beats.register("recordings", RECORDINGS_SECONDS)
     runtime.recordings.start()
     RefreshThread(runtime).start()  # owes nobody anything: it is not waited for at the end
+    HourlyThread(runtime).start()
     server.start()
     runtime.presence.start()
     notifier.ready()
