@@ -15,6 +15,7 @@ VERBS = {
     "serve": ("serve", "run the service in the foreground"),
     "login": ("login", "let the local application into the portal, or say who is logged in"),
     "check": ("check", "say what is wrong, where, and what to type"),
+    "status": ("status", "how it goes, on one screen: how long callers wait, calls today, what is owed, troubles"),
     "calls": ("calls", "today's calls, a line each: who, how long, and what the CRM knows of it"),
     "why": ("why", "everything that happened to a call, by its number or uniqueid"),
     "outbox": ("outbox", "what the CRM is still owed; try it again, hold it back, drop it"),

@@ -105,6 +105,7 @@ def beginning(frame: Frame) -> Beginning:
         entity_type=frame.fact("entity_type"),
         entity_id=frame.fact("entity_id"),
         blacklisted=frame.fact("blacklisted"),
+        lines_off=frame.fact("lines_off"),
     )
 
 

@@ -21,6 +21,7 @@ from .card_lane import CardLane
 from .clients import Clients
 from .clock import Clock
 from .ends import Ends
+from .figures import Figures, LastTrouble
 from .flood import Flood
 from .presence import Presence
 from .recording_lane import RecordingLane
@@ -62,6 +63,9 @@ class Runtime:
         self.wait_scale = max(self.scale, SHORTEST_WAIT_SCALE)
         self.request_seconds = request_seconds()
         self.breaker = Breaker()
+        self.began = time.monotonic()
+        self.figures = Figures()
+        self.last_trouble = LastTrouble()
         self.turns = Turns()
         self.flood = Flood()
         self.clients = Clients()
