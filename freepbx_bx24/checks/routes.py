@@ -20,6 +20,7 @@ BYPASS = re.compile(r"(?:Macro|Gosub)\((?:macro-)?(dialout-(?:dundi|enum))[,)]|\
 # What other connectors of Bitrix24 call themselves in processes and as users of the manager interface.
 PROGRAMS = ("asterlink", "asterx", "callme", "itgrix", "informunity")
 USERS = (*PROGRAMS, "bitrix", "b24")  # a program of such a name may be the portal's own, on the same machine
+_EPOCH = datetime.fromtimestamp(0, timezone.utc)
 OURS = ("bx24", "freepbx_bx24", "freepbx-bx24")
 
 
@@ -59,7 +60,7 @@ def routes(machine: Machine) -> Iterator[Finding]:
 def compared(rules: Rules, dids: Sequence[str], path: str) -> Iterator[Finding]:
     """DIDs in use against lines. :param dids: of the inbound routes: numbers, patterns, `s` for any."""
     plain = [did for did in dids if re.fullmatch(r"\+?[0-9]+", did)]
-    left = [did for did in plain if not _is_line(rules, did) and not _is_left_out(rules, did)]
+    left = [did for did in plain if line_of_did(rules, did) is None and not _is_left_out(rules, did)]
     if left and rules.lines and rules.lines_not_listed == "register" and not rules.default_line:
         yield warning(
             "inbound routes",
@@ -80,9 +81,10 @@ def compared(rules: Rules, dids: Sequence[str], path: str) -> Iterator[Finding]:
         yield ok("inbound routes", f"{len(dids)} of them, and lines for all")
 
 
-def _is_line(rules: Rules, did: str) -> bool:
-    line, _ = line_of(rules, _call(did))
-    return line is not None
+def line_of_did(rules: Rules, did: str) -> str | None:
+    """The number of the configuration's line that calls of an inbound route belong to, None for none."""
+    line, _ = line_of(rules, Beginning("", "", "", INBOUND, "", did, _EPOCH))
+    return line.number if line else None
 
 
 def _is_left_out(rules: Rules, did: str) -> bool:
@@ -90,15 +92,7 @@ def _is_left_out(rules: Rules, did: str) -> bool:
 
 
 def _is_used(rules: Rules, number: str, dids: Sequence[str]) -> bool:
-    found = (line_of(rules, _call(did))[0] for did in dids)
-    return any(line is not None and line.number == number for line in found)
-
-
-def _call(did: str) -> Beginning:
-    return Beginning("", "", "", INBOUND, "", did, _EPOCH)
-
-
-_EPOCH = datetime.fromtimestamp(0, timezone.utc)
+    return any(line_of_did(rules, did) == number for did in dids)
 
 
 def trunks(machine: Machine) -> Iterator[Finding]:

@@ -135,7 +135,7 @@ def test_off_and_on_set_and_clear_a_flag_of_asterisks_own(machine: Machine) -> N
     assert machine.bx24("off").returncode == 0
     assert machine.bx24("on").returncode == 0
     asked = (machine.folder / "asked").read_text().splitlines()
-    assert asked == ["database put bx24 off 1", "database del bx24 off"]
+    assert asked[:2] == ["database put bx24 off 1", "database del bx24 off"]
 
 
 def test_off_without_asterisk_says_so_and_does_not_claim_to_have_done_it(machine: Machine) -> None:
