@@ -23,6 +23,7 @@ VERBS = {
     "test-call": ("trial", "tell the CRM of one call that nobody makes, step by step, with times"),
     "users": ("users", "which extension is whom in Bitrix24, and who is nobody"),
     "lines": ("lines", "the configuration's lines, the portal's and the inbound routes; `sync` makes missing ones"),
+    "forget": ("forget", "erase a client's number from journal, caches and logs"),
     "off": ("switch", "leave all calls alone from the next one on, also with the service dead"),
     "on": ("switch", "register calls again"),
     "sandbox": ("sandbox", "a Bitrix24 portal to try things against"),

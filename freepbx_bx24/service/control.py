@@ -49,6 +49,8 @@ def answer(runtime: Runtime, data: bytes) -> bytes:
     try:
         if verb in LOOKS:
             value = _look(runtime, verb, fields)
+        elif verb == "forget":
+            value = _forget(runtime, fields)
         elif verb in CHANGES:
             value = _change(runtime, verb, fields)
         else:
@@ -97,6 +99,17 @@ def _look(runtime: Runtime, verb: str, arguments: Arguments) -> Value:
             return refusal(error)
 
     return _have(runtime, look)
+
+
+def _forget(runtime: Runtime, arguments: Arguments) -> Value:
+    """Erase a client's number from the journal and from what is remembered here."""
+    numbers = [number for number in arguments.get("numbers", "").split(",") if number]
+    if not numbers:
+        raise ServiceError("there is no number to forget")
+    for number in numbers:
+        runtime.clients.forget(number)
+    runtime.last_trouble.last = None  # it may name it
+    return _have(runtime, lambda journal: journal.forget(numbers))._asdict()
 
 
 def _change(runtime: Runtime, verb: str, arguments: Arguments) -> Value:
