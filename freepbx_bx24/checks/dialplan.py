@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Iterator
 
+from ..journal.reading import read_only
 from ..pbx.freepbx import Shown
-from .finding import Finding, failure, judged, listed, ok
+from .finding import Finding, failure, judged, listed, ok, warning
 from .machine import Machine
 
 HOOKS = {  # what `dialplan show CONTEXT` must contain for calls to reach us
@@ -21,6 +23,8 @@ SCRIPTS = ("bx24_register.py", "bx24_finish.py")
 PREDIAL = "macro-dialout-trunk-predial-hook"
 INSTALL = "Run ./install.sh again."
 START_SECONDS = 20.0
+MANY_CALLS = 100  # of which one at least should be a client's
+FOREVER = 1e11  # wall clock seconds
 _INTERPRETER = re.compile(r"#!(/\S+)")
 _LIBRARY = re.compile(r'sys\.path\.append\("([^"\n]+)"\)')
 _IMPORT = "import sys; sys.path.append(sys.argv[1]); import freepbx_bx24.guard"
@@ -90,6 +94,26 @@ def scripts(machine: Machine) -> Iterator[Finding]:
             yield failure("scripts", f"{Path(folder, name)}: {trouble}", hint)
             return
     yield ok("scripts", f"those in {folder} start")
+
+
+def executed(machine: Machine) -> Iterator[Finding]:
+    """Of the calls since Asterisk started at least one has come by: hooks are not only loaded, but run."""
+    shown = machine.asterisk
+    assert shown
+    calls, seconds = shown.calls_since_start()
+    if calls < MANY_CALLS or not (machine.state / "journal.sqlite").exists():
+        return
+    since = time.time() - seconds
+    with read_only(machine.state) as journal:
+        seen = bool(journal.calls(since, FOREVER) or journal.left_out(since, FOREVER))
+    if seen:
+        yield ok("calls", "calls have come by since Asterisk started")
+        return
+    yield warning(
+        "calls",
+        f"of {calls} calls since Asterisk started {seconds / 3600:.0f} hours ago none has come by",
+        "Watch one with  asterisk -rvvv : a client's call passes [bx24-in] or [bx24-out] (docs/troubleshooting.md).",
+    )
 
 
 def script_trouble(path: Path) -> str:

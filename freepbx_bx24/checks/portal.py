@@ -55,7 +55,7 @@ def introduction(who: Introduction, webhook: bool) -> Iterator[Finding]:
     if who.admin is False:
         yield warning(
             "portal user",
-            f"{way} acts as {named}, who is no administrator: call statistics can't be read, lost answers not settled",
+            f"{way} acts as {named}, who is no administrator: call statistics and events are refused to that",
             "Make it as an administrator who stays, best one of its own for this PBX (docs/portal.md).",
         )
     else:

@@ -45,6 +45,7 @@ CHECKS = (
     Check(dialplan.hooks, (ASTERISK,), hourly=True),
     Check(dialplan.switch, (ASTERISK,), hourly=True),
     Check(dialplan.scripts, (ASTERISK,), hourly=True),
+    Check(dialplan.executed, (ASTERISK,), hourly=True),
     Check(routes.routes, (SETTINGS, ASTERISK)),
     Check(routes.trunks, (ASTERISK,)),
     Check(routes.outbound, (ASTERISK,)),

@@ -18,6 +18,8 @@ _SUFFIX = re.compile(r"^ *OUT_([0-9]+)_SUFFIX=@([^\s@/]+)\s*$", re.MULTILINE)
 _CONTEXT = re.compile(r"^ *context +: +(\S+)", re.MULTILINE)
 _VERSION = re.compile(r"^Asterisk (\S+)", re.MULTILINE)
 _AGI_FOLDER = re.compile(r"^ *AGI Scripts directory: +(/\S+)", re.MULTILINE)
+_PROCESSED = re.compile(r"^([0-9]{1,9}) calls? processed", re.MULTILINE)
+_UPTIME = re.compile(r"^System uptime: +([0-9]{1,12})", re.MULTILINE)
 _MANAGER_USER = re.compile(r"^([^\s-][^\s]*)$", re.MULTILINE)
 
 
@@ -92,6 +94,12 @@ class Shown:
         """What the dialplan has of each of FreePBX's outbound routes, by its context."""
         routes = [name for name in self.includes("outbound-allroutes") if name.startswith("outrt-")]
         return {name: self.says(f"dialplan show {name}") for name in routes[:MOST_ROUTES]}
+
+    def calls_since_start(self) -> tuple[int, float]:
+        """How many calls Asterisk has had since its start, and how many seconds ago that was; (0, 0.0): unknown."""
+        calls = _PROCESSED.search(self.says("core show channels count"))
+        seconds = _UPTIME.search(self.says("core show uptime seconds"))
+        return (int(calls[1]), float(seconds[1])) if calls and seconds else (0, 0.0)
 
     def manager_users(self) -> list[str]:
         """The names of those who may log in to the manager interface."""

@@ -59,6 +59,8 @@ def answers(agi_folder: Path) -> dict[str, str]:
             f"/AMPUSER/{extension}/device                : {extension}\n" for extension in (101, 102, 103)
         ),
         "database get bx24 off": "Database entry not found.\n",
+        "core show channels count": "0 active channels\n0 active calls\n7 calls processed\n",
+        "core show uptime seconds": "System uptime: 7200\nLast reload: 60\n",
         "queue show": "400 has 0 calls (max unlimited)\n   Members: \n"
         "      Anton (Local/101@from-queue/n from hint:101@ext-local) (ringinuse disabled) (Not in use)\n",
         "manager show users": f"\nusername\n--------\nadmin\n{USER}\n-------------------\n2 configured.\n",

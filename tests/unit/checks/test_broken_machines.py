@@ -175,6 +175,11 @@ def owed_for_long(machine: PreparedMachine, _: object, monkeypatch: pytest.Monke
     journal.close()
 
 
+def nothing_comes_by(machine: PreparedMachine, *_: object) -> None:
+    machine.answers["core show channels count"] = "120 calls processed\n"
+    Journal(machine.folder / "state").close()
+
+
 def copied(machine: PreparedMachine, *_: object) -> None:
     other = machine.folder / "machine-id"
     other.write_text("0123456789abcdef0123456789abcdef\n")
@@ -251,6 +256,7 @@ FAULTS: dict[str, tuple[Break, str, str, str, str]] = {
     "a service that does not run": (no_service, "service", "failure", "agi.sock", "systemctl restart"),
     "a call that the portal refused": (parked, "backlog", "warning", "1 items wait for a person", "bx24 outbox"),
     "calls that are owed for long": (owed_for_long, "backlog", "warning", "the oldest for", "bx24 outbox"),
+    "calls that do not come by": (nothing_comes_by, "calls", "warning", "of 120 calls", "asterisk -rvvv"),
     "a machine that was copied": (copied, "pbx_id", "warning", "copied from the one that is pbx-test", "pbx_id into"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, List
 
@@ -11,6 +12,8 @@ from freepbx_bx24.bitrix24.introduction import clock_ahead, introduction
 from freepbx_bx24.checks.manager import holes_of
 from freepbx_bx24.checks.routes import bypass, connectors
 from freepbx_bx24.cli.main import main
+from freepbx_bx24.journal.records import LeftOut
+from freepbx_bx24.journal.store import Journal
 from freepbx_bx24.sandbox.portal import Portal
 from freepbx_bx24.sandbox.portal.world import Employee
 from tests.support import awful_servers
@@ -117,6 +120,14 @@ def test_lines_that_the_portal_does_not_have_yet_are_named_and_no_fault(findings
     assert listed.startswith("not in the portal yet; the service adds each once")
     assert listed.endswith(": +74957770101")
     assert default == "not in the portal yet; the portal makes it with its first call: +74957770000"
+
+
+def test_where_one_of_many_calls_has_come_by_the_hooks_are_run(machine: PreparedMachine, findings: Findings) -> None:
+    machine.answers["core show channels count"] = "120 calls processed\n"
+    journal = Journal(machine.folder / "state")
+    journal.leave_out_soon(LeftOut("1.1", time.time(), "in", "+79161234567", "excluded"))
+    journal.close()
+    assert texts(findings(), "calls") == ["calls have come by since Asterisk started"]
 
 
 def test_an_asterisk_that_goes_away_in_between_is_a_finding_and_no_crash(

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 import re
+import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable
 
 import pytest
 
+from freepbx_bx24.bitrix24.token_store import TokenStore
+from freepbx_bx24.bitrix24.tokens import Tokens
 from freepbx_bx24.cli import status
 from freepbx_bx24.sandbox.portal import Portal
 from freepbx_bx24.sandbox.portal.clock import SimulatedTime
+from freepbx_bx24.service import standing
 from freepbx_bx24.service.figures import Figures, LastTrouble, percentile
 from tests.support.looking import MISSED, REGISTER, Person
 from tests.support.running_service import RunningService
@@ -182,3 +188,16 @@ def test_a_dead_token_is_shouted_and_calls_do_not_reach_the_crm() -> None:
     }
     assert not status.works({"live": live, "off": False})
     assert status.works({"live": {**live, "login": {"state": "alive"}}, "off": False})
+
+
+def test_the_way_in_by_an_application_is_told_by_its_token(tmp_path: Path) -> None:
+    runtime: Any = SimpleNamespace(state=tmp_path, settings=SimpleNamespace(portal=SimpleNamespace(webhook_url="")))
+    assert standing.login(runtime)["state"] == "none"
+    tokens = Tokens("access", "refresh", 3600.0, user_id=12, expires=time.time() + 1800)
+    TokenStore(tmp_path).keep(tokens)
+    told = standing.login(runtime)
+    assert (told["state"], told["user_id"]) == ("alive", 12)
+    assert 1700 < told["seconds_left"] <= 1800
+    assert "access" not in str(told)
+    TokenStore(tmp_path).keep(replace(tokens, dead="invalid_grant"))
+    assert standing.login(runtime)["state"] == "dead"
