@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import pytest
@@ -19,6 +20,7 @@ from tests.support.ami_server import USER
 from tests.support.journal_calls import call
 from tests.support.prepared_machine import INCLUDES, PreparedMachine, included, steps
 
+COMMANDS = Path(__file__).parents[3] / "docs" / "commands.md"
 Findings = Callable[[], List[Dict[str, Any]]]
 Break = Callable[[PreparedMachine, Portal, pytest.MonkeyPatch], None]
 
@@ -278,3 +280,4 @@ def test_one_fault_is_named_with_its_remedy_and_nothing_else_is(
     assert reason in found[0]["text"]
     assert remedy in found[0]["hint"]
     assert {one["what"] for one in found} == {what}
+    assert f"`{what}`" in COMMANDS.read_text(encoding="utf-8"), "docs/commands.md has to say what was looked at"

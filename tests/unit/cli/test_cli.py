@@ -15,6 +15,7 @@ from typing import Iterator
 import pytest
 
 from freepbx_bx24 import __version__
+from freepbx_bx24.cli.main import VERBS
 from freepbx_bx24.sandbox.portal import Portal
 from tests.support.agi_script import REPOSITORY
 from tests.support.running_service import RunningService
@@ -69,6 +70,11 @@ def test_help_names_every_verb(machine: Machine) -> None:
     assert done.returncode == 0
     for verb in ("serve", "check", "off", "on", "sandbox"):
         assert verb in done.stdout
+
+
+def test_every_verb_is_described_somewhere_in_the_documents() -> None:
+    documents = "".join(path.read_text(encoding="utf-8") for path in sorted((REPOSITORY / "docs").glob("*.md")))
+    assert [verb for verb in VERBS if f"bx24 {verb}" not in documents and verb != "sandbox"] == []
 
 
 def test_the_version_is_the_packages(machine: Machine) -> None:
