@@ -6,11 +6,12 @@ from tests.live.world import World
 
 from .figures import Figure, percentile
 from .portal_process import PortalProcess
+from .sizes import Sizes
 
 REGISTER = "telephony.externalCall.register"
 
 
-def measure(rounds: int) -> list[Figure]:
+def measure(sizes: Sizes) -> list[Figure]:
     """Row one: what register adds beyond the portal's own answer time, turn by turn with the bare script."""
     world = World("forky", PortalProcess())  # type: ignore[arg-type]
     bare, ours = [], []
@@ -18,7 +19,7 @@ def measure(rounds: int) -> list[Figure]:
         world.start()
         with world.served(scale="1"):
             world.time_agi("register")  # the first opens the connection to the portal
-            for _ in range(rounds):
+            for _ in range(sizes.rounds):
                 bare.append(world.time_agi("bare")[0])
                 seconds, status = world.time_agi("register")
                 assert status == "REGISTERED", world.explain()

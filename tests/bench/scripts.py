@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -15,21 +13,10 @@ from tests.support.running_service import RunningService
 
 from .figures import Figure, percentile
 from .portal_process import PortalProcess
+from .processes import children_seconds, processor_seconds
+from .sizes import Sizes
 
 VARIABLES = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "35", "DIALEDPEERNUMBER": "101/sip:101@127.0.0.1"}
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def processor_seconds(process: int) -> float:
-    """User and system time that a running process has used."""
-    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def children_seconds() -> float:
-    """User and system time of every child that has ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def run_plain(service: RunningService, kind: str, uniqueid: str, call_id: str = "") -> AgiRun:
@@ -59,11 +46,10 @@ def run_plain(service: RunningService, kind: str, uniqueid: str, call_id: str = 
     return run
 
 
-def measure(rounds: int) -> list[Figure]:
+def measure(sizes: Sizes) -> list[Figure]:
     """Rows two and three: CPU of register and finish, and register without the service, against the plain script."""
-    ours = plain = 0.0
+    rounds, ours, plain = sizes.rounds, 0.0, 0.0
     alone_waits, plain_waits = [], []
-    alone = alone_plain = 0.0
     with PortalProcess() as portal, tempfile.TemporaryDirectory(prefix="bx24-bench") as folder:
         service = RunningService(Path(folder), portal).start()  # type: ignore[arg-type]
         assert service.process
@@ -75,22 +61,17 @@ def measure(rounds: int) -> list[Figure]:
             service.wait_for_calls(2 * number + 1)
             ours += children_seconds() + processor_seconds(service.process.pid) - before
             before = children_seconds()
-            run = run_plain(service, "register", uniqueid + "9")
+            run_plain(service, "register", uniqueid + "9")
             call_id = next(call["CALL_ID"] for call in service.calls() if call["EXTERNAL_CALL_ID"] == uniqueid + "9")
             run_plain(service, "finish", uniqueid + "9", call_id)
             plain += children_seconds() - before
-            plain_waits.append(run.seconds)
         service.stop()
         for number in range(rounds):
             uniqueid = f"1790001{number:03d}.1"
-            before = children_seconds()
             run = service.register(uniqueid)
             assert run.variables["BX24_STATUS"] == "REGISTERED", service.log()
-            alone += children_seconds() - before
             alone_waits.append(run.seconds)
-            before = children_seconds()
             plain_waits.append(run_plain(service, "register", uniqueid + "9").seconds)
-            alone_plain += children_seconds() - before
     return [
         Figure("CPU of register + finish, ms", 1000 * ours / rounds, 1000 * plain / rounds, 0.25),
         Figure(
