@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 from typing import Callable, Mapping
 
-from . import in_asterisk, memory, scripts, under_fire
+from . import in_asterisk, load, memory, scripts, under_fire
 from .figures import Figure, show, write_json
 from .sizes import FULL, QUICK, Sizes
 
 MEASUREMENTS: Mapping[str, Callable[[Sizes], list[Figure]]] = {
     "asterisk": in_asterisk.measure,
     "scripts": scripts.measure,
+    "load": load.without_limits,
+    "limits": load.with_limits,
     "memory": memory.measure,
     "fire": under_fire.measure,
 }
