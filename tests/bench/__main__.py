@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Callable, Mapping
 
-from . import distance, in_asterisk, journal_size, load, memory, scripts, under_fire
+from . import distance, in_asterisk, journal_size, load, memory, ringing_group, scripts, under_fire
 from .figures import Figure, show, write_json
 from .sizes import FULL, QUICK, Sizes
 
@@ -18,6 +18,7 @@ MEASUREMENTS: Mapping[str, Callable[[Sizes], list[Figure]]] = {
     "load": load.without_limits,
     "limits": load.with_limits,
     "memory": memory.measure,
+    "group": ringing_group.measure,
     "journal": journal_size.measure,
     "distance": distance.measure,
     "fire": under_fire.measure,
