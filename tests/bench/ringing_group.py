@@ -27,7 +27,8 @@ line_defaults: {recordings: answered}
 RING_SECONDS, TALK_SECONDS = 1.0, 2.0
 TOLD_SECONDS = 300.0
 CARDS = ("telephony.externalcall.show", "telephony.externalcall.hide")
-ASKED = re.compile(r"telephony\.externalcall\.")  # not what the service asks for its own sake: the lists of employees and lines
+# Not what the service asks for its own sake: the lists of employees and lines.
+ASKED = re.compile(r"telephony\.externalcall\.")
 
 
 def measure(sizes: Sizes) -> list[Figure]:
