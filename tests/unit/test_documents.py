@@ -25,7 +25,9 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-each_document = pytest.mark.parametrize("document", [read(path) for path in DOCUMENTS], ids=lambda one: name_of(one.path))
+each_document = pytest.mark.parametrize(
+    "document", [read(path) for path in DOCUMENTS], ids=lambda one: name_of(one.path)
+)
 
 
 @cache
@@ -41,8 +43,7 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Arg
     yield "", parser
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            for name, inner in action.choices.items():
-                yield name, inner
+            yield from action.choices.items()
 
 
 def options_of(parser: argparse.ArgumentParser) -> set[str]:
@@ -60,7 +61,9 @@ def options_of_install_sh() -> set[str]:
 
 def test_there_are_documents_for_each_need_of_an_admin() -> None:
     there = {name_of(path) for path in DOCUMENTS}
-    wanted = "portal configuration commands dialplan troubleshooting operations security limits architecture performance"
+    wanted = (
+        "portal configuration commands dialplan troubleshooting operations security limits architecture performance"
+    )
     assert {"README.md", "README.ru.md", "CHANGELOG.md", *(f"docs/{name}.md" for name in wanted.split())} <= there
 
 
@@ -127,6 +130,23 @@ def test_every_link_of_a_document_leads_to_a_file_or_heading_of_the_repository(d
             assert anchor in read(target).anchors, link
 
 
+def test_what_the_program_says_is_quoted_in_troubleshooting_as_it_says_it() -> None:
+    sources = [*ROOT.glob("freepbx_bx24/**/*.py"), *ROOT.glob("etc/**/*.*"), ROOT / "install.sh"]
+    said = " ".join(" ".join(path.read_text(encoding="utf-8").split()) for path in sources)
+    text = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    quoted = [
+        span
+        for table in text.split("\n\n")
+        if table.startswith("| it says")
+        for row in table.splitlines()[2:]
+        for span in re.findall(r"`([^`]+)`", row.split("|")[1])
+    ]
+    assert quoted
+    for span in quoted:
+        for part in re.split(r"\b[0-9]+\b|\[bx24\]|\.\.\.", span):  # numbers and names are of the call
+            assert part.strip(" ;") in said, span
+
+
 def lines_to_type(document: Document) -> list[str]:
     """Lines of fenced blocks that somebody types, without comments."""
     return [
@@ -147,7 +167,9 @@ def test_the_readme_says_the_same_in_english_and_russian() -> None:
     settings = [[list(walk(parse(text.encode())[0])[0]) for text in one.yaml()] for one in (english, russian)]
     assert settings[0] == settings[1]
     assert settings[0]
-    pages = [{link.partition("#")[0] for link in one.links} - {"README.md", "README.ru.md"} for one in (english, russian)]
+    pages = [
+        {link.partition("#")[0] for link in one.links} - {"README.md", "README.ru.md"} for one in (english, russian)
+    ]
     assert pages[0] == pages[1]
 
 
