@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 from typing import TYPE_CHECKING, Any, Callable
 
+from ..bitrix24.exposure import MARK
 from ..bitrix24.vouching import vouched
 from ..errors import PortalError
 from . import event_post, event_token
@@ -32,7 +33,6 @@ VOUCH_SECONDS = 10.0
 BETWEEN_VOUCHERS_SECONDS = 5.0  # while no token is known, whoever posts nonsense has the portal asked no more often
 SAID_EVERY_SECONDS = 60.0
 PAUSE_SECONDS = 0.2
-ONLY_POSTS = "bx24 events: POST only\n"  # by which `bx24 check` knows it
 
 Take = Callable[[Any], None]
 
@@ -232,7 +232,7 @@ class _Request(BaseHTTPRequestHandler):
 
     def _any(self) -> None:
         status = self.server.handler.answer(self.command, self.path, self.headers, self.rfile.read)
-        body = (ONLY_POSTS if status == 405 else f"{status}\n").encode()
+        body = MARK + b"\n" if status == 405 else f"{status}\n".encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Content-Length", str(len(body)))
