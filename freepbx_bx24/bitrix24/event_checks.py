@@ -61,7 +61,7 @@ def _portal(settings: Settings, client: Client, seconds: float) -> Iterator[Look
 
 def _handler(settings: Settings, usual: tuple[Place, ...]) -> Iterator[Look]:
     own = settings.events
-    answers = exposure.MARK in exposure.ask(Place(own.port, False, ON_LOOPBACK), own.path)
+    answers = exposure.MARK in exposure.ask(Place(own.port, False, ON_LOOPBACK), own.path, "POST")
     hint = "Is the service running, and does its log say why it does not listen? Another program may have the port."
     yield Look(answers, f"the handler {'listens' if answers else 'does not listen'} on {ON_LOOPBACK}:{own.port}", hint)
     open_ = list(exposure.exposed(own.address, usual))

@@ -76,7 +76,8 @@ class EventHandler:
                 return 200
             except queue.Full:
                 post = Refused(503, "more events than can be worked on")
-        self._refusals.say(post.why)
+        if post.why:
+            self._refusals.say(post.why)
         return post.status
 
     def _read(self, method: str, path: str, headers: Any, body: Callable[[int], bytes]) -> Post | Refused:
@@ -232,7 +233,7 @@ class _Request(BaseHTTPRequestHandler):
 
     def _any(self) -> None:
         status = self.server.handler.answer(self.command, self.path, self.headers, self.rfile.read)
-        body = MARK + b"\n" if status == 405 else f"{status}\n".encode()
+        body = MARK + f"{status}\n".encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Content-Length", str(len(body)))

@@ -12,7 +12,9 @@ from typing import Any, Iterator
 
 import pytest
 
+from freepbx_bx24.bitrix24 import exposure
 from freepbx_bx24.bitrix24.events import CALLBACK, CLICK
+from freepbx_bx24.bitrix24.exposure import MARK, Place
 from freepbx_bx24.sandbox.portal import Portal
 from freepbx_bx24.sandbox.portal.event_delivery import form
 from freepbx_bx24.service import event_handler, event_token
@@ -129,7 +131,6 @@ GOOD = form(click(application_token="t" * 32))
         ({"body": form(click(application_token="x" * 32))}, 403, "a wrong auth[application_token]"),
         ({"body": form(click(application_token=""))}, 403, "no auth[application_token]"),
         ({"body": form(click())}, 403, "no auth[application_token]"),
-        ({"body": b""}, 403, "no auth[application_token]"),
         ({"body": b"\xff" * 1000}, 403, "no auth[application_token]"),
         ({"body": b"&".join(b"a%d=1" % at for at in range(300))}, 400, "a form of more than 200 fields"),
         ({"body": form({**click(application_token="t" * 32), "event": "no event"})}, 400, "no event"),
@@ -160,6 +161,11 @@ def test_what_is_no_event_of_the_portals_is_refused_without_work(
     assert [record.getMessage() for record in caplog.records if "refused" in record.getMessage()] == [
         f"refused at the events' handler: {why}"
     ]
+
+
+def test_an_empty_post_is_refused_without_a_word(handler: Handler, caplog: pytest.LogCaptureFixture) -> None:
+    assert exposure.ask(Place(handler.port, False, "127.0.0.1"), PATH, "POST").endswith(MARK + b"400\n")
+    assert "refused" not in caplog.text
 
 
 def test_a_body_of_a_megabyte_is_not_read(handler: Handler) -> None:
