@@ -134,7 +134,7 @@ class EventHandler:
         self._vouched_at = time.monotonic()
         longest = max(VOUCH_SECONDS * runtime.scale, 2.0)
         try:
-            sure = vouched(portal, runtime.client.origin, runtime.state, post.access_token, longest)
+            sure = vouched(runtime.client, portal, runtime.state, post.access_token, longest)
         except PortalError as error:
             LOG.warning("whether a post was the portal's can't be told, so it is dropped: %s", error.message)
             return False

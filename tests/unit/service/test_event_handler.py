@@ -84,13 +84,14 @@ def click(**changes: Any) -> dict[str, Any]:
 def test_the_portals_posts_are_bound_learned_and_handed_over(handler: Handler, portal: Portal) -> None:
     assert [row["offline"] for row in portal.ledger()["bindings"]] == [False, False]
     call_id = portal.click(1101, PHONE)
+    wait_until(lambda: len(handler.events) == 1, 20)
     portal.callback(PHONE)
     wait_until(lambda: len(handler.events) == 2, 20)
     assert {one.name for one in handler.events} == {CLICK, CALLBACK}
     assert call_id in {one.data.get("CALL_ID") for one in handler.events}
     assert handler.knows() == portal.application.application_token
     wait_until(lambda: [row["status"] for row in portal.ledger()["deliveries"]] == [200, 200], 20)
-    assert asked(portal).count("app.info") == 1, "a token that is known is compared here"
+    assert asked(portal).count("app.info") == 2, "the stranger's and our own, once; what is known is compared here"
     assert handler.polls() == 0
 
 
@@ -112,11 +113,17 @@ def test_while_no_token_is_known_the_portal_must_vouch_for_a_post(handler: Handl
 
 
 def test_a_token_of_another_application_does_not_vouch(handler: Handler, portal: Portal) -> None:
+    portal.application.app_id = "4"
     token = portal.issue_tokens()["access_token"]
-    portal.application.client_id = "local.another.1"
     handler.send(form(click(application_token="forged-token", access_token=token)))
-    wait_until(lambda: asked(portal).count("app.info") == 1, 20)
+    wait_until(lambda: asked(portal).count("app.info") == 2, 20)
     wait_until(lambda: handler.lane.handler is not None and handler.lane.handler._posts.empty(), 20)
+    assert (handler.events, handler.knows()) == ([], "")
+
+
+def test_a_form_of_nobody_in_the_portal_can_not_teach_the_token(handler: Handler, portal: Portal) -> None:
+    portal.callback(PHONE)
+    wait_until(lambda: [row["status"] for row in portal.ledger()["deliveries"]] == [403], 20)
     assert (handler.events, handler.knows()) == ([], "")
 
 
