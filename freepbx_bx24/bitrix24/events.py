@@ -151,10 +151,13 @@ def fetch(client: Client, reserve: bool, seconds: float, wait_seconds: float) ->
 def reserved(client: Client, seconds: float) -> list[Fetched]:
     """What somebody has reserved and not cleared: this program, before it was killed or lost an answer.
 
+    A page of it: where it gives some, there may be more.
+
     :raises PortalError: as `Client.call` does.
     """
+    first = {"order": {"PROCESS_ID": "DESC"}}  # before all those that nobody has read
     try:
-        answer = client.call(WAITING, {}, total_seconds=seconds, urgency=Urgency.EVENTS)
+        answer = client.call(WAITING, first, total_seconds=seconds, urgency=Urgency.EVENTS)
     except FeatureMissing:
         return []  # then nothing can be reserved either
     if not isinstance(answer.result, list):

@@ -12,11 +12,11 @@ from ..bitrix24.events import Binding, Fetched
 from ..errors import FeatureMissing, JournalError, NeedsApplication, PortalError, PortalWaits
 from ..settings import Settings
 from .back_off import LONGEST_SECONDS, back_off
-from .event_handler import EventHandler
 from .event_intake import EventIntake
 from .trouble import Trouble
 
 if TYPE_CHECKING:
+    from .event_handler import EventHandler
     from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.events")
@@ -130,12 +130,15 @@ class EventLane(threading.Thread):
         if settings.events.address:
             return BINDINGS_SECONDS if listens else back_off(0, LONGEST_SECONDS)
         if self._lost:
-            for one in events.reserved(client, self._seconds):
+            some = events.reserved(client, self._seconds)
+            for one in some:
                 self._hand_over(one)
-            self._lost = False
+            self._lost = bool(some)
         while self._owed:
             events.done(client, self._owed[0], self._seconds)
             del self._owed[0]
+        if self._lost:
+            return AWAY_SECONDS
         try:
             fetched = events.fetch(client, self._reserve, self._seconds, WAIT_SECONDS)
         except FeatureMissing:
@@ -161,6 +164,8 @@ class EventLane(threading.Thread):
             self.handler.stop()
             self.handler = None
         if wish and not self.handler:
+            from .event_handler import EventHandler  # it needs Python's web server, which most have no use for
+
             try:
                 self.handler = EventHandler(self.runtime, self.intake.take, *wish)
             except OSError as error:
