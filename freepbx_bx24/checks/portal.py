@@ -6,11 +6,12 @@ from typing import Iterator
 
 from ..bitrix24.client import Client
 from ..bitrix24.directory import Directory
+from ..bitrix24.event_checks import looks
 from ..bitrix24.introduction import RIGHTS, Introduction, introduced, missing_rights
 from ..bitrix24.portal import open_portal
 from ..errors import ConfigurationError, NeedsApplication, PortalAuthorisation, PortalError
 from ..settings import Settings
-from .finding import Finding, failure, ok, warning
+from .finding import Finding, failure, judged, ok, warning
 from .machine import Machine
 
 PORTAL_SECONDS = 15.0
@@ -31,6 +32,7 @@ def portal(machine: Machine) -> Iterator[Finding]:
             missing = missing_rights(who.scopes)
             if "telephony" not in missing and not who.expired:
                 yield from _lists(machine, settings, client, "user" not in missing)
+                yield from (judged(one.right, "events", one.text, one.hint) for one in looks(settings, client, PORTAL_SECONDS))
     except ConfigurationError as error:
         yield failure("portal", error.message, error.hint)
     except PortalError as error:

@@ -24,6 +24,7 @@ VERBS = {
     "users": ("users", "which extension is whom in Bitrix24, and who is nobody"),
     "lines": ("lines", "the configuration's lines, the portal's and the inbound routes; `sync` makes missing ones"),
     "forget": ("forget", "erase a client's number from journal, caches and logs"),
+    "events": ("events", "whether clicks and callback forms arrive from the portal; bind or unbind them"),
     "off": ("switch", "leave all calls alone from the next one on, also with the service dead"),
     "on": ("switch", "register calls again"),
     "sandbox": ("sandbox", "a Bitrix24 portal to try things against"),

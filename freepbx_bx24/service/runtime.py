@@ -21,6 +21,8 @@ from .card_lane import CardLane
 from .clients import Clients
 from .clock import Clock
 from .ends import Ends
+from .event_intake import Handler, drop
+from .event_lane import EventLane
 from .figures import Figures, LastTrouble
 from .flood import Flood
 from .presence import Presence
@@ -87,6 +89,9 @@ class Runtime:
         self.recordings = RecordingLane(self)
         self.ends = Ends(self)
         self.presence = Presence(self, settings.manager_file)
+        self.settings = settings
+        self.portal_event: Handler = drop  # what is done with a click or a callback form; may raise JournalError
+        self.events = EventLane(self)
         self._take(settings)
 
     def use(self, settings: Settings) -> None:
@@ -104,6 +109,7 @@ class Runtime:
         self.clients.belong_to(self.client.origin)
         self.directory_wanted.set()
         self.wake.set()
+        self.events.wake.set()
 
     def in_background(self, step: Callable[..., Answer], *arguments: object) -> Future[Answer]:
         """Have one of the portal's threads do a step."""
