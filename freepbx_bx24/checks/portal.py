@@ -32,7 +32,9 @@ def portal(machine: Machine) -> Iterator[Finding]:
             missing = missing_rights(who.scopes)
             if "telephony" not in missing and not who.expired:
                 yield from _lists(machine, settings, client, "user" not in missing)
-                yield from (judged(one.right, "events", one.text, one.hint) for one in looks(settings, client, PORTAL_SECONDS))
+                yield from (
+                    judged(one.right, "events", one.text, one.hint) for one in looks(settings, client, PORTAL_SECONDS)
+                )
     except ConfigurationError as error:
         yield failure("portal", error.message, error.hint)
     except PortalError as error:

@@ -78,7 +78,7 @@ def test_calls_that_were_left_out_are_forgotten_as_well(service: RunningService,
 
 
 def test_a_journal_that_was_put_aside_is_named_with_what_to_type(service: RunningService, person: Person) -> None:
-    aside: Path = service.directory / "state" / "journal.sqlite.damaged-20260921-101500"
+    aside: Path = service.directory / "state" / "journal.sqlite.damaged-1"
     aside.write_bytes(b"...")
     service.start()
     assert f"rm {aside}" in "".join(person.types("forget", CLIENT, code=1).split("\n"))
