@@ -146,6 +146,17 @@ def made(call: Trial) -> Iterator[Step]:
     yield registered
     if registered.error:
         return
+    try:
+        yield from _shown(call)
+    finally:  # Ctrl-C, too: no call is left open in the portal
+        finished = timed("finish", lambda: _finish(call))
+    yield finished
+    if not finished.error:
+        yield timed("attach", lambda: _attach(call))
+
+
+def _shown(call: Trial) -> Iterator[Step]:
+    """A card opens and closes, while a telephone rings where that is wanted."""
     if call.ring:
         yield timed("ring", lambda: _begin_to_ring(call.ring))
     yield timed("show", lambda: _card(call, telephony.SHOW, "the card is open"))
@@ -154,10 +165,6 @@ def made(call: Trial) -> Iterator[Step]:
     else:
         time.sleep(call.pause)
     yield timed("hide", lambda: _card(call, telephony.HIDE, "the card is closed"))
-    finished = timed("finish", lambda: _finish(call))
-    yield finished
-    if not finished.error:
-        yield timed("attach", lambda: _attach(call))
 
 
 def timed(what: str, do: Callable[[], str]) -> Step:

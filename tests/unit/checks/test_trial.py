@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,6 +66,17 @@ def test_a_card_that_does_not_open_leaves_no_open_call_behind(
     assert main(["test-call"]) == 1
     assert "BAD show" in capsys.readouterr().out
     assert portal.ledger()["calls"][0]["state"] == "finished"
+
+
+def test_whoever_interrupts_it_leaves_no_open_call_behind(
+    machine: PreparedMachine, portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trial, "time", SimpleNamespace(sleep=interrupted, monotonic=time.monotonic))
+    assert main(["test-call"]) == 130
+    assert [call["state"] for call in portal.ledger()["calls"]] == ["finished"]
 
 
 def test_whom_the_portal_does_not_know_no_call_is_made_for(
