@@ -10,8 +10,9 @@ MOST_ROUTES = 100
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _EXTENSION = re.compile(r"^/AMPUSER/([0-9]{1,20})/", re.MULTILINE)
 _QUEUE = re.compile(r"^(\S+) +has [0-9]+ calls?", re.MULTILINE)
-_MEMBER = re.compile(r"\((?:Local|PJSIP|SIP|IAX2)/([0-9]{1,20})(?:@|\)| )")
-_DID = re.compile(r"^  '([^']+)' =>", re.MULTILINE)
+# A member without a name stands there by the interface alone. What FreePBX dials otherwise than from-queue is a mobile.
+_MEMBER = re.compile(r"^ +(?:[^\n]*\()?(?:Local/([0-9]{1,20})@from-queue|(?:PJSIP|SIP|IAX2)/([0-9]{1,20})(?=[) ]))")
+_DID = re.compile(r"^  '([^']+)'(?: \(CID match '[^']*'\))? =>", re.MULTILINE)
 _INCLUDE = re.compile(r"^  Include => +'([^']+)'", re.MULTILINE)
 _TRUNK = re.compile(r"^ *OUT_([0-9]+)=(PJSIP|SIP|IAX2|AMP:[^\n]*)\s*$", re.MULTILINE)
 _SUFFIX = re.compile(r"^ *OUT_([0-9]+)_SUFFIX=@([^\s@/]+)\s*$", re.MULTILINE)
@@ -64,8 +65,9 @@ class Shown:
             name = _QUEUE.match(line)
             if name:
                 queue = name[1]
-            elif queue and line.startswith(" "):
-                found += [Member(queue, member) for member in _MEMBER.findall(line)]
+            member = _MEMBER.match(line)
+            if queue and member:
+                found.append(Member(queue, member[1] or member[2]))
         return found
 
     def includes(self, context: str) -> list[str]:
