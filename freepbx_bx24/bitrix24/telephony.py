@@ -102,7 +102,7 @@ def parse_registered(result: object) -> Registered:
 
     :raises PortalBroken: without a CALL_ID that can be used; everything else that is odd is taken as absent.
     """
-    if not isinstance(result, dict) or not _is_call_id(result.get("CALL_ID")):
+    if not isinstance(result, dict) or not is_call_id(result.get("CALL_ID")):
         raise PortalBroken("the portal registered a call without a CALL_ID that can be used")
     lead = whole_number(result.get("CRM_CREATED_LEAD"))
     return Registered(
@@ -185,7 +185,8 @@ def _person(user_id: int, inner: str) -> dict[str, Any]:
     return {"USER_PHONE_INNER": inner} if _INNER.fullmatch(inner) else {}
 
 
-def _is_call_id(value: object) -> bool:
+def is_call_id(value: object) -> bool:
+    """Whether it can be a CALL_ID: 1 to 255 printable characters, none of them special to the dialplan."""
     return (
         isinstance(value, str)
         and 1 <= len(value) <= LONGEST_CALL_ID
