@@ -20,6 +20,8 @@ from .card_lane import CardLane
 from .clients import Clients
 from .clock import Clock
 from .ends import Ends
+from .event_intake import Handler, drop
+from .event_lane import EventLane
 from .flood import Flood
 from .presence import Presence
 from .recording_lane import RecordingLane
@@ -81,6 +83,9 @@ class Runtime:
         self.recordings = RecordingLane(self)
         self.ends = Ends(self)
         self.presence = Presence(self, settings.manager_file)
+        self.settings = settings
+        self.portal_event: Handler = drop  # what is done with a click or a callback form; may raise JournalError
+        self.events = EventLane(self)
         self._take(settings)
 
     def use(self, settings: Settings) -> None:
@@ -98,6 +103,7 @@ class Runtime:
         self.clients.belong_to(self.client.origin)
         self.directory_wanted.set()
         self.wake.set()
+        self.events.wake.set()
 
     def in_background(self, step: Callable[..., Answer], *arguments: object) -> Future[Answer]:
         """Have one of the portal's threads do a step."""
