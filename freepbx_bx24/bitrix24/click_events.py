@@ -7,11 +7,11 @@ from typing import Mapping
 
 from ..call import Entity
 from ..clicks import Callback, Click
+from .events import CALLBACK, CLICK
 from .replies import harmless, whole_number
 from .telephony import is_call_id
 
-CALL_START = "ONEXTERNALCALLSTART"
-CALLBACK_START = "ONEXTERNALCALLBACKSTART"
+NOTIFY = "im.notify.system.add"
 
 LONGEST_NUMBER = 60  # characters: more is no number, however it is written
 LONGEST_LINE = 50
@@ -29,10 +29,10 @@ def read(name: str, data: Mapping[str, str], at: float) -> Click | Callback | No
     number = harmless(data.get("PHONE_NUMBER", ""), LONGEST_NUMBER)
     line = harmless(data.get("LINE_NUMBER", ""), LONGEST_LINE)
     entity = _entity(data)
-    if name.upper() == CALLBACK_START and number:
+    if name.upper() == CALLBACK and number:
         return Callback(number, at, harmless(data.get("TEXT", "")), line, entity)
     user_id = whole_number(data.get("USER_ID", ""))
-    if name.upper() != CALL_START or not user_id or not is_call_id(data.get("CALL_ID")):
+    if name.upper() != CLICK or not user_id or not is_call_id(data.get("CALL_ID")):
         return None
     return Click(
         call_id=data["CALL_ID"],

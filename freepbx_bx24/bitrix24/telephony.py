@@ -17,6 +17,7 @@ HIDE = "telephony.externalCall.hide"
 
 # TYPE 1 is outgoing, 2 incoming. 3 (incoming, redirected) would weaken the marks of missed calls.
 _TYPES = {OUTBOUND: 1, INBOUND: 2}
+_CALLBACK = 4
 
 # The widths of the portal's columns. A longer value makes finish fail after it has made the activity ("Unexpected
 # database error"), and each new attempt makes one more: so nothing longer may be sent.
@@ -78,7 +79,7 @@ def register_parameters(registration: Registration, user_id: int, inner: str) ->
     parameters: dict[str, Any] = {
         **_person(user_id, inner),
         "PHONE_NUMBER": phone_number(registration.number),
-        "TYPE": _TYPES[registration.direction],
+        "TYPE": _CALLBACK if registration.callback else _TYPES[registration.direction],
         "CALL_START_DATE": registration.started.isoformat(timespec="seconds"),
         # The portal takes these by PHP's truth: "N" and "false" would be true.
         "CRM_CREATE": int(registration.create),

@@ -115,7 +115,8 @@ def take_click(
     return journal.dialling(write)
 
 
-def take_callback(journal: Journal, settings: Settings, callback: Callback, now: float, due: Callable[[float], float]
+def take_callback(
+    journal: Journal, settings: Settings, callback: Callback, now: float, due: Callable[[float], float]
 ) -> Taken | None:
     """Write a callback down; None: it was told before. :param due: from when on it may be dialled."""
     rules = settings.rules
@@ -162,7 +163,9 @@ def given_up(rules: Rules, row: Row, dial: Dial, started: datetime) -> Registrat
     person = (line.person if line else None) or rules.default_person
     chosen = line or rules.unlisted
     return replace(
-        _registration(rules, chosen, row, started, person, dial.line, entity, "a callback form"), show=False
+        _registration(rules, chosen, row, started, person, dial.line, entity, "a callback form"),
+        show=False,
+        callback=True,
     )
 
 
@@ -176,7 +179,9 @@ def line_named(rules: Rules, number: str) -> LineRules | None:
     """The YAML's line that the portal means by a LINE_NUMBER, with or without a plus."""
     wanted = numbers.canonical(number, rules.country, rules.area_code) if number else ""
     for line in rules.lines:
-        if number == line.number or (wanted and wanted == numbers.canonical(line.number, rules.country, rules.area_code)):
+        if number == line.number or (
+            wanted and wanted == numbers.canonical(line.number, rules.country, rules.area_code)
+        ):
             return line
     return None
 
@@ -232,9 +237,7 @@ def _number(decision: Number | tuple[Number, object] | Refused, written: str) ->
     return (decision if isinstance(decision, Number) else decision[0]).e164
 
 
-def _dial(
-    settings: Settings, decision: tuple[Number, Rung], line: LineRules | None, click: Click, tied: bool
-) -> Dial:
+def _dial(settings: Settings, decision: tuple[Number, Rung], line: LineRules | None, click: Click, tied: bool) -> Dial:
     number, rung = decision
     prefix = settings.prefixes.get(line.number, "") if line else ""
     return Dial(

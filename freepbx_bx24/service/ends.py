@@ -105,6 +105,8 @@ class Ends:
         runtime = self.runtime
         lost = []
         for entry in runtime.write(lambda journal: journal.open_calls(taken)).result():
+            if runtime.clicks.holds(entry.uniqueid):
+                continue  # ordered, and perhaps later than the channels were counted
             external = legs_text.read(entry.legs).external
             if entry.uniqueid in channels or (external and external in channels):
                 runtime.presence.go_on(entry.uniqueid, entry.registration.direction, entry.legs)
