@@ -177,11 +177,9 @@ def outcome(rules: Rules, began: Registration, refused: Refused) -> Outcome:
 
 def line_named(rules: Rules, number: str) -> LineRules | None:
     """The YAML's line that the portal means by a LINE_NUMBER, with or without a plus."""
-    wanted = numbers.canonical(number, rules.country, rules.area_code) if number else ""
+    wanted = numbers.canonical(number, rules.country, rules.area_code) or number
     for line in rules.lines:
-        if number == line.number or (
-            wanted and wanted == numbers.canonical(line.number, rules.country, rules.area_code)
-        ):
+        if wanted and wanted == (numbers.canonical(line.number, rules.country, rules.area_code) or line.number):
             return line
     return None
 

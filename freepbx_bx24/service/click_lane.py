@@ -312,8 +312,8 @@ class ClickLane(threading.Thread):
             if one.row.kind == CALLBACK and not entry.outcome.talk_seconds:
                 self._try_again(one)
                 continue
-            row_id = one.row.id
-            self._write(lambda journal, row_id=row_id: journal.dialling(lambda at: dialling.over(at, row_id))).result()
+            done = partial(dialling.over, row_id=one.row.id)
+            self._write(partial(Journal.dialling, step=done)).result()
             self._forget(one.row.uniqueid)
 
     def _resume(self) -> None:
