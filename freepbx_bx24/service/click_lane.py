@@ -158,11 +158,11 @@ class ClickLane(threading.Thread):
                 LOG.error("%s: what the journal has of it makes no sense: it is not dialled", row.uniqueid)
                 self._write(lambda journal: journal.dialling(lambda database: dialling.over(database, row.id)))
                 return
-            if row.kind == CLICK:
-                dial = replace(dial, name=self._name(row.number))
             running = Running(row, dial, time.monotonic())
             with self._lock:
                 self._running[row.uniqueid] = running
+            if row.kind == CLICK:
+                running.dial = replace(dial, name=self._client_name(row.number))
             mine = self._write(
                 lambda journal: journal.dialling(lambda database: dialling.dial(database, row.id, row.uniqueid))
             ).result()
@@ -200,7 +200,7 @@ class ClickLane(threading.Thread):
             LOG.warning("%s: not dialled: %s %s", row.uniqueid, error.message, error.hint)
             self._failed(row.uniqueid, NO_PBX)
 
-    def _name(self, number: str) -> str:
+    def _client_name(self, number: str) -> str:
         """The client's name by the CRM, where that is known at once or nearly so."""
         runtime = self.runtime
         known = runtime.clients.known(number)
