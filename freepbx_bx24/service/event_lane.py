@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Sequence
 
 from ..bitrix24 import events
 from ..bitrix24.events import Binding, Fetched
 from ..errors import FeatureMissing, JournalError, NeedsApplication, PortalError, PortalWaits
 from ..settings import Settings
 from .back_off import LONGEST_SECONDS, back_off
+from .event_handler import EventHandler
 from .event_intake import EventIntake, wanted_events
 from .trouble import Trouble
 
@@ -64,6 +65,8 @@ class EventLane(threading.Thread):
         self._trouble = Trouble(LOG, "the portal's events can be had again")
         self._event_at = time.monotonic() - AWAKE_SECONDS
         self._failures = 0
+        self.handler: EventHandler | None = None
+        self._deaf = Trouble(LOG, "the events' handler listens again")
         self._begin(runtime.settings)
 
     def _begin(self, settings: Settings) -> None:
@@ -115,6 +118,7 @@ class EventLane(threading.Thread):
         if settings is not self._settings:
             self._begin(settings)
         wanted = wanted_events(settings)
+        listens = self._listen(settings if wanted and not settings.portal.webhook_url else None)
         if not wanted:
             return FOREVER_SECONDS
         if settings.portal.webhook_url:
@@ -122,7 +126,9 @@ class EventLane(threading.Thread):
         if self._waits_for_portal:
             return AWAY_SECONDS
         if self._settled_at is None or time.monotonic() - self._settled_at > BINDINGS_SECONDS:
-            self._settle(wanted)
+            self._settle([Binding(name, settings.events.address) for name in wanted])
+        if settings.events.address:
+            return BINDINGS_SECONDS if listens else back_off(0, LONGEST_SECONDS)
         if self._lost:
             for one in events.reserved(client, self._seconds):
                 self._hand_over(one)
@@ -148,9 +154,25 @@ class EventLane(threading.Thread):
         if fetched.process_id and fetched.process_id not in self._owed:
             self._owed.append(fetched.process_id)
 
-    def _settle(self, wanted: tuple[str, ...]) -> None:
+    def _listen(self, settings: Settings | None) -> bool:
+        """Have a handler where these settings want one; False where it can't be had."""
+        wish = (settings.events.port, settings.events.path) if settings and settings.events.address else None
+        if self.handler and (self.handler.port, self.handler.path) != wish:
+            self.handler.stop()
+            self.handler = None
+        if wish and not self.handler:
+            try:
+                self.handler = EventHandler(self.runtime, self.intake.take, *wish)
+            except OSError as error:
+                self._deaf.say(f"no events can be posted: port {wish[0]} of events.port: {error.strerror}")
+                return False
+            LOG.info("the portal's posts are taken on 127.0.0.1:%d%s", *wish)
+        self._deaf.say("")
+        return True
+
+    def _settle(self, wanted: Sequence[Binding]) -> None:
         """Have the wanted events bound, the right way, and no others."""
-        bound, unbound = events.settle(self.runtime.client, [Binding(name) for name in wanted], self._seconds)
+        bound, unbound = events.settle(self.runtime.client, wanted, self._seconds)
         for done, some in (("bound", bound), ("unbound", unbound)):
             if some:
                 names = ", ".join(sorted(f"{one.event} ({one.handler or 'offline'})" for one in some))

@@ -1,4 +1,4 @@
-"""A real service whose portal tells it of clicks and callback forms: what it makes of them is a line in a file each."""
+"""Services whose portal tells them of clicks and callback forms, and what was handed over there: a process, a lane."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from freepbx_bx24.bitrix24.events import PortalEvent
+from freepbx_bx24.journal.store import Journal
 from freepbx_bx24.sandbox.portal import Portal
+from freepbx_bx24.service.event_lane import EventLane
+from freepbx_bx24.service.runtime import Runtime
+from freepbx_bx24.settings import load
 
 from .application import let_in, portal_lines
-from .running_service import MANAGER_FILE, YAML, RunningService, wait_until
+from .running_service import MANAGER_FILE, YAML, RunningService, asked, wait_until
 
 ON = "clicks: {enabled: yes}\ncallbacks: {target: 600}\n"
 # Instead of what dials: each event that is handed over becomes a line; a file `kill-before` or `kill-after` has the
@@ -69,3 +76,35 @@ class EventsService(RunningService):
     def wait_for_events(self, number: int = 1) -> list[dict[str, Any]]:
         wait_until(lambda: len(self.events()) >= number, 30, self.log)
         return self.events()
+
+
+class Lane:
+    """The lane without its thread; what it hands over is in `events`."""
+
+    def __init__(
+        self, portal: Portal, folder: Path, monkeypatch: pytest.MonkeyPatch, more: str = ON, plan: str = "self-hosted"
+    ) -> None:
+        (folder / "state" / "intake").mkdir(parents=True)
+        self.yaml = folder / "bx24.yaml"
+        self.portal, self.folder = portal, folder
+        self.write(more, plan)
+        monkeypatch.setenv("BX24_CONFIG", str(self.yaml))
+        let_in(portal, folder / "state")
+        self.runtime = Runtime(load(), folder / "state", Journal(folder / "state"))
+        self.events: list[PortalEvent] = []
+        self.runtime.portal_event = self.events.append
+        self.lane: EventLane = self.runtime.events
+
+    def write(self, more: str, plan: str = "self-hosted") -> None:
+        way = portal_lines(self.portal, self.folder, plan)
+        self.yaml.write_text(f"{way}\ncountry: RU\ndefault_person: 101\npbx_id: pbx-test\n{more}")
+        self.yaml.chmod(0o600)
+
+    def stop(self) -> None:
+        self.runtime.stopping.set()
+        if self.lane.handler:
+            self.lane.handler.stop()
+        self.runtime.stop(1.0)
+
+    def polls(self) -> int:
+        return asked(self.portal).count("event.offline.get")

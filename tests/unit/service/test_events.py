@@ -12,14 +12,11 @@ import pytest
 from freepbx_bx24.bitrix24.budget import PLANS, Budget, Urgency
 from freepbx_bx24.bitrix24.events import CALLBACK, CLICK, PortalEvent, event
 from freepbx_bx24.errors import JournalError, PortalWaits
-from freepbx_bx24.journal.store import Journal
 from freepbx_bx24.sandbox.portal import Portal, Reply
 from freepbx_bx24.service import event_lane
-from freepbx_bx24.service.event_lane import EventLane, poll_seconds
-from freepbx_bx24.service.runtime import Runtime
+from freepbx_bx24.service.event_lane import poll_seconds
 from freepbx_bx24.settings import load
-from tests.support.application import let_in, portal_lines
-from tests.support.events_service import ON, EventsService
+from tests.support.events_service import ON, EventsService, Lane
 from tests.support.running_service import RunningService, asked, wait_until
 
 PHONE = "+79160000555"
@@ -105,37 +102,11 @@ def test_a_service_with_a_webhook_says_once_what_clicks_need(
 # -- the lane --------------------------------------------------------------------------------------------------------
 
 
-class Lane:
-    """The lane without its thread; what it hands over is in `events`."""
-
-    def __init__(
-        self, portal: Portal, folder: Path, plan: str, monkeypatch: pytest.MonkeyPatch, more: str = ON
-    ) -> None:
-        (folder / "state" / "intake").mkdir(parents=True)
-        self.yaml = folder / "bx24.yaml"
-        self.portal, self.folder = portal, folder
-        self.write(more, plan)
-        monkeypatch.setenv("BX24_CONFIG", str(self.yaml))
-        let_in(portal, folder / "state")
-        self.runtime = Runtime(load(), folder / "state", Journal(folder / "state"))
-        self.events: list[PortalEvent] = []
-        self.runtime.portal_event = self.events.append
-        self.lane: EventLane = self.runtime.events
-
-    def write(self, more: str, plan: str = "self-hosted") -> None:
-        way = portal_lines(self.portal, self.folder, plan)
-        self.yaml.write_text(f"{way}\ncountry: RU\ndefault_person: 101\npbx_id: pbx-test\n{more}")
-        self.yaml.chmod(0o600)
-
-    def polls(self) -> int:
-        return asked(self.portal).count("event.offline.get")
-
-
 @pytest.fixture
 def lane(portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lane]:
-    one = Lane(portal, tmp_path, "ordinary", monkeypatch)
+    one = Lane(portal, tmp_path, monkeypatch, plan="ordinary")
     yield one
-    one.runtime.stop(1.0)
+    one.stop()
 
 
 def test_nothing_is_asked_while_clicks_and_callbacks_are_off(lane: Lane, portal: Portal) -> None:
