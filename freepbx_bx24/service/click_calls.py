@@ -57,9 +57,12 @@ def dial_of(row: Row) -> Dial | None:
         return None
 
 
-def uniqueid_of(kind: str, row_id: int, now: float) -> str:
-    """The uniqueid of the channel that dials the client: the second, as Asterisk's own begin, and the row's id."""
-    return f"{'click' if kind == CLICK else 'back'}{int(now)}.{row_id}"
+def uniqueid_of(kind: str, row_id: int, now: float, attempt: int = 0) -> str:
+    """The uniqueid of the channel that dials the client: the second, as Asterisk's own begin, and the row's id.
+
+    :param attempt: of a callback, up to 99: what has hung up stays so, hence each has a uniqueid of its own.
+    """
+    return f"click{int(now)}.{row_id}" if kind == CLICK else f"back{int(now)}.{row_id * 100 + attempt}"
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ Answer = TypeVar("Answer")
 RING_SECONDS = {CLICK: 30.0, CALLBACK: 120.0}  # a queue may take its time
 NAME_SECONDS = 0.3  # the client's name on the display is worth no more: the person waits for his telephone
 CONNECT_SECONDS = 5.0  # after a start the connection for dialling may not be there yet
+ORDER_SECONDS = CONNECT_SECONDS + 5.0  # from the beginning of an order until Asterisk has its channel
 THREADS = 8  # a manager interface that hangs holds each for some seconds
 TICK_SECONDS = 0.2
 LOOK_SECONDS = 2.0
@@ -82,11 +83,11 @@ class ClickLane(threading.Thread):
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._originator.stop(seconds)
 
-    def holds(self, uniqueid: str) -> bool:
-        """Whether a call is being dialled, so that its channel need not be there yet."""
+    def holds(self, uniqueid: str, then: float) -> bool:
+        """Whether a call was ordered about then or later (monotonic), so that its channel need not have been there."""
         with self._lock:
             running = self._running.get(uniqueid)
-        return running is not None and not running.resumed and running.answered is None
+        return running is not None and not running.resumed and running.began > then - ORDER_SECONDS
 
     # -- from the event to the order ----------------------------------------------------------------------------------
 
@@ -169,6 +170,7 @@ class ClickLane(threading.Thread):
             if not mine:
                 self._forget(row.uniqueid)
                 return
+            running.row = replace(row, attempts=row.attempts + 1)
             self.runtime.presence.begin(row.uniqueid, OUTBOUND)
             self.wake.set()
             self._order(running)
@@ -186,7 +188,7 @@ class ClickLane(threading.Thread):
             dial.ringing,
             ring,
             originate.CLICK_CONTEXT if row.kind == CLICK else originate.CALLBACK_CONTEXT,
-            RING_SECONDS[row.kind],
+            RING_SECONDS[row.kind] * self.runtime.wait_scale,
             dial.extension,
             click_calls.variables(row, dial),
         )
@@ -250,8 +252,8 @@ class ClickLane(threading.Thread):
 
     def _try_again(self, running: Running) -> None:
         """A callback has failed: once more later, or the CRM learns that it was in vain."""
-        settings, row = self.runtime.settings, replace(running.row, attempts=running.row.attempts + 1)
-        later = callbacks.next_attempt(settings.callbacks, row, time.time())
+        settings, row = self.runtime.settings, running.row
+        later = callbacks.next_attempt(settings.callbacks, row, time.time(), self.runtime.scale)
         written = self._write(lambda journal: callbacks.keep(journal, settings.rules, running, later)).result()
         self._forget(row.uniqueid)
         self.runtime.presence.end(row.uniqueid)
