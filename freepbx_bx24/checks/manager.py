@@ -36,14 +36,24 @@ def manager(machine: Machine) -> Iterator[Finding]:
         yield judged(one.right, "manager interface", one.text, one.hint)
 
 
+def dialling(machine: Machine) -> Iterator[Finding]:
+    """Where clicks or callbacks are on: the user who may dial is there, and logs in."""
+    assert machine.settings
+    if machine.settings.dials:
+        for one in attempts(machine.settings.clicks_file, dials=True):
+            yield judged(one.right, "clicks and callbacks", one.text, one.hint)
+
+
 def holes(machine: Machine) -> Iterator[Finding]:
     """What this version of Asterisk is known to leave open to users of the manager interface."""
     assert machine.asterisk
     version = machine.asterisk.version()
+    dials = machine.settings is not None and machine.settings.dials
+    ours = "of our users [bx24-clicks] may originate" if dials else "our user may neither"
     for hole in holes_of(version):
         yield warning(
             "Asterisk",
-            f"version {version} has {hole.name} in the manager interface: {hole.what} (our user may neither)",
+            f"version {version} has {hole.name} in the manager interface: {hole.what} ({ours})",
             f"Bring Asterisk up to date: {mended(hole)} or later; let nobody but this machine log in (bindaddr ="
             " 127.0.0.1).",
         )

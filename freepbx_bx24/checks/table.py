@@ -51,6 +51,7 @@ CHECKS = (
     Check(routes.outbound, (ASTERISK,)),
     Check(routes.others, (ASTERISK,)),
     Check(manager.manager, (SETTINGS, ASTERISK)),
+    Check(manager.dialling, (SETTINGS, ASTERISK)),
     Check(manager.holes, (ASTERISK,)),
     Check(host.recordings, (SETTINGS,), hourly=True),
     Check(host.service),

@@ -18,10 +18,11 @@ from ..settings import Settings
 from . import directory_file
 from .breaker import Breaker
 from .card_lane import CardLane
+from .click_lane import ClickLane
 from .clients import Clients
 from .clock import Clock
 from .ends import Ends
-from .event_intake import Handler, drop
+from .event_intake import Handler
 from .event_lane import EventLane
 from .figures import Figures, LastTrouble
 from .flood import Flood
@@ -90,7 +91,8 @@ class Runtime:
         self.ends = Ends(self)
         self.presence = Presence(self, settings.manager_file)
         self.settings = settings
-        self.portal_event: Handler = drop  # what is done with a click or a callback form; may raise JournalError
+        self.clicks = ClickLane(self)
+        self.portal_event: Handler = self.clicks.take
         self.events = EventLane(self)
         self._take(settings)
 
@@ -102,6 +104,7 @@ class Runtime:
         former, self.client = self.client, open_portal(settings.portal, self.state)
         former.close()  # its idle connections; requests under way end as they would
         self._take(settings)
+        self.clicks.use()
 
     def _take(self, settings: Settings) -> None:
         self.settings = settings

@@ -78,6 +78,7 @@ def serve() -> int:
     HourlyThread(runtime).start()
     server.start()
     runtime.presence.start()
+    runtime.clicks.use()
     runtime.events.start()  # not waited for at the end: the portal keeps what was not worked on
     notifier.ready()
     LOG.info("the service is ready: %s", settings.path)
@@ -96,6 +97,7 @@ def serve() -> int:
     delivery.join(max(ends - time.monotonic(), 0.1))
     runtime.cards.join(max(ends - time.monotonic(), 0.1))
     runtime.presence.stop(0.5)
+    runtime.clicks.stop(0.5)
     runtime.stop(max(ends - time.monotonic(), 0.1))
     return 0
 
