@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Sequence
 
@@ -183,6 +183,8 @@ def end_of(runtime: Runtime, entry: Entry, until: float, seen: bool = True, how:
     """The end of a call with what is known of its legs; it is watched no more. The parameters are End's."""
     legs = runtime.presence.end(entry.uniqueid) or entry.legs
     view = people.named(legs_text.read(legs), runtime.settings.rules, runtime.directory)
+    if not view.gone:  # news of it may lag behind its hangup handler, and so may the answer before it
+        view = replace(view, whole=False)
     return End(entry, legs, view, until, seen, how)
 
 

@@ -178,7 +178,8 @@ class Burnt:
                 unseen = {seen.owner, *seen.offered} if doubtful else set()
                 users = seen.users | unseen
                 if told != (seen.direction, seen.line, seen.code) or call["finished_by"] not in users:
-                    found.append(f"{number}: {told}, {call['finished_by']} in the CRM; {seen}")
+                    why = f"{call['FAILED_REASON']!r}{', nobody could watch it' * self.was_unseen(number)}"
+                    found.append(f"{number}: {told}, {call['finished_by']}, {why} in the CRM; {seen}")
                 if number not in self.estimated and abs(call["CALL_DURATION"] - seen.seconds) > 1:
                     found.append(f"{number}: {call['CALL_DURATION']} s in the CRM; {seen.seconds:.2f} s: {seen}")
         return found

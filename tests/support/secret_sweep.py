@@ -2,7 +2,8 @@
 
 Searched are log records, captured output, what child processes print to a test, the ledgers of portals, and each file
 below a test's `tmp_path` and the run's base folder; tests hand in what lies elsewhere (`look_at_text`, `look_below`).
-A finding names the test, the place and the kind of secret, and never shows the secret.
+A finding names the test, the place and the kind of secret, and never shows the secret. Of a run in several processes
+(pytest-xdist) each searches what its own tests did, and the first one says what all have found.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +32,7 @@ class Sweep:
         self.findings: dict[tuple[str, str, str], None] = {}  # in order
         self.messages = self.files = self.bytes_of_files = 0
         self.test = "before the first test"
+        self.known_elsewhere = 0  # secrets that other processes of the run searched for
         self._said: list[tuple[str, str]] = []
         self._seen: dict[Path, tuple[int, int]] = {}
 
@@ -77,7 +80,7 @@ class Sweep:
     def report(self) -> list[str]:
         """The lines that end a run."""
         searched = (
-            f"secrets: {len(self.secrets)} searched for in {self.messages} messages"
+            f"secrets: {len(self.secrets) + self.known_elsewhere} searched for in {self.messages} messages"
             f" and {self.files} files ({self.bytes_of_files / 1e6:.1f} MB)"
         )
         if not self.findings:
@@ -118,6 +121,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 BASE = pytest.StashKey[Path]()
+HANDED_OVER = "secret_sweep"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -152,8 +156,25 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     base = session.config.stash.get(BASE, None)
     if base:
         SWEEP.look_at_folder(base, base)
+    output = getattr(session.config, "workeroutput", None)  # there in xdist's workers alone
+    if output is not None:
+        counts = [len(SWEEP.secrets), SWEEP.messages, SWEEP.files, SWEEP.bytes_of_files]
+        output[HANDED_OVER] = {"counts": counts, "findings": [list(finding) for finding in SWEEP.findings]}
     if SWEEP.findings and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker has ended; one that crashed hands nothing over, and has failed the run by that."""
+    handed_over = getattr(node, "workeroutput", {}).get(HANDED_OVER)
+    if handed_over:
+        known, messages, files, in_files = handed_over["counts"]
+        SWEEP.known_elsewhere += known
+        SWEEP.messages += messages
+        SWEEP.files += files
+        SWEEP.bytes_of_files += in_files
+        SWEEP.findings.update(dict.fromkeys(tuple(finding) for finding in handed_over["findings"]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -77,26 +77,26 @@ class Run(NamedTuple):
         return f"\nsecrets: {secret} in {place}, by test_generated.py::{test}\n" in self.said
 
 
-def run(folder: Path, **bodies: str) -> Run:
-    """Run tests of these names and bodies, with the plugin alone, as a run of its own."""
+def run(folder: Path, *more: str, **bodies: str) -> Run:
+    """Run tests of these names and bodies, with the plugin alone, as a run of its own with `more` options."""
     file, tests = folder / "test_generated.py", ""
     for name, body in bodies.items():
         tests += f"\ndef {name}(portal, tmp_path, capsys):\n" + "".join(f"    {line}\n" for line in body.splitlines())
     file.write_text(TEST_FILE + tests, encoding="utf-8")
-    options = ["-q", "-p", "no:cacheprovider", "-p", "tests.support.secret_sweep", "-c", "/dev/null"]
+    options = ["-q", "-p", "no:cacheprovider", "-p", "tests.support.secret_sweep", "-c", "/dev/null", *more]
     places = [f"--rootdir={folder}", f"--basetemp={folder / 'base'}", str(file)]
     command = [sys.executable, "-m", "pytest", *options, *places]
     done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return Run(done.returncode, done.stdout)
 
 
-@pytest.fixture(scope="module")
-def leaks(tmp_path_factory: pytest.TempPathFactory) -> Run:
+@pytest.fixture(scope="module", params=[(), ("-n", "2")], ids=["one process", "two processes"])
+def leaks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of tests that all pass: each leaks one secret, all kinds into the log, a refresh token into each place."""
     log, _ = PLACES["logs"]
     kinds = {f"test_kind{number}": log.format(secret) for number, secret in enumerate(SECRETS.values())}
     places = {f"test_place{number}": leak.format(REFRESH) for number, (leak, _) in enumerate(PLACES.values())}
-    return run(tmp_path_factory.mktemp("leaks"), **kinds, **places)
+    return run(tmp_path_factory.mktemp("leaks"), *request.param, **kinds, **places)
 
 
 def test_a_run_whose_tests_all_pass_fails_by_what_was_found(leaks: Run) -> None:

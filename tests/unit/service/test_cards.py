@@ -472,11 +472,15 @@ def test_cards_of_several_calls_that_are_due_together_are_one_request(
     other = [header.replace(UNIQUEID, "1790000130.88").replace("trunka-00000000", "trunka-00000009") for header in CALL]
     asterisk.shows("Newchannel", *other)
     service.register("1790000130.88", environment={"callerid": "+79160000003"})
-    asterisk.rings("103")
-    rung = ["DestChannel: PJSIP/104-00000007", "DestUniqueid: 9.7", "DestLinkedid: 1790000130.88"]
-    asterisk.shows("DialBegin", *other, *rung, "DialString: 104/sip:104@10.0.0.1:5060")
-    shown(portal, service, 1103, 1104)
-    assert [name for name, _ in requests(portal)] == ["register", "register", "show+show"]
+    with portal.gate(SHOW) as gate:  # while a card is being shown, those of both calls become due
+        asterisk.rings("105")
+        gate.wait_for_arrival()
+        asterisk.rings("103")
+        rung = ["DestChannel: PJSIP/104-00000007", "DestUniqueid: 9.7", "DestLinkedid: 1790000130.88"]
+        asterisk.shows("DialBegin", *other, *rung, "DialString: 104/sip:104@10.0.0.1:5060")
+        time.sleep(1.5)
+    shown(portal, service, 1103, 1104, 1105)
+    assert [name for name, _ in requests(portal)] == ["register", "register", "show", "show+show"]
 
 
 def test_no_card_is_owed_in_the_end_and_each_is_in_the_calls_story(

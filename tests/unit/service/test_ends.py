@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from freepbx_bx24.sandbox.portal import Reply
+from freepbx_bx24.sandbox.portal import Portal, Reply
 from tests.support.running_service import MANAGER_FILE, RunningService, asked, wait_until
 from tests.support.shown_asterisk import (
     AGENT,
@@ -89,6 +89,19 @@ def test_it_goes_on_through_a_kill_of_the_service_and_is_told_once(service: Runn
     (call,) = service.wait_for_calls(seconds=5)
     assert (call["STATUS_CODE"], call["finished_by"]) == ("200", 1103)
     assert call["CALL_DURATION"] >= 2
+
+
+def test_where_asterisks_news_lag_behind_the_hangup_handler_the_channels_variables_tell_that_it_was_answered(
+    portal: Portal, service: RunningService, asterisk: Asterisk
+) -> None:
+    watched(service, asterisk)
+    asterisk.shows("Newchannel", *CALL)
+    service.register(UNIQUEID)
+    asterisk.rings("103")
+    wait_until(lambda: 1103 in [card["USER_ID"] for card in portal.ledger()["cards"]], 5, service.log)
+    service.finish(UNIQUEID, variables={**ENDED, "ANSWEREDTIME": "7", "DIALEDPEERNAME": "PJSIP/103-00000001"})
+    (call,) = service.wait_for_calls(seconds=5)
+    assert (call["STATUS_CODE"], call["CALL_DURATION"], call["finished_by"]) == ("200", 7, 1103)
 
 
 @pytest.mark.parametrize("comes_back", [True, False], ids=["Asterisk comes back without it", "Asterisk stays away"])
