@@ -136,9 +136,10 @@ class Registration:
     """What register tells the portal. `people` are tried in order: the first that the portal knows owns the call.
 
     `create` is whether a lead may be made, with `only_unknown` for a client alone of whom a search finds nothing.
-    `cards` is when cards open (RING, ANSWER or NEVER), `show` whether register itself may open one. `missed_owner` are
-    the strategies of who owns the call where nobody talks. `recordings` is TALKED, ALWAYS or NEVER. `rule` is for
-    people: why this line, this person, and whether a lead may be made.
+    `callback` is whether the client asked to be called. `cards` is when cards open (RING, ANSWER or NEVER), `show`
+    whether register itself may open one. `missed_owner` are the strategies of who owns the call where nobody talks.
+    `recordings` is TALKED, ALWAYS or NEVER. `rule` is for people: why this line, this person, and whether a lead may be
+    made.
     """
 
     uniqueid: str
@@ -158,6 +159,7 @@ class Registration:
     cards: str = RING
     missed_owner: tuple[str, ...] = ()
     recordings: str = TALKED
+    callback: bool = False
 
 
 @dataclass(frozen=True)

@@ -224,6 +224,11 @@ def on_display(name: str, longest: int = LONGEST_TEXT) -> str:
     return " ".join(_NOT_ON_A_DISPLAY.sub(" ", name[: longest * 4]).split())[:longest]
 
 
+def is_callback(uniqueid: str) -> bool:
+    """Whether a channel dials for a callback form: those that we have Asterisk make have a uniqueid of ours."""
+    return re.fullmatch(r"back[0-9]{9,11}\.[0-9]+", uniqueid, re.ASCII) is not None
+
+
 # OriginateResponse's Reason where the person's telephone was not answered (asterisk/frame.h: control frames).
 _NOT_ANSWERED = {
     "5": Refused(BUSY, "PERSON_BUSY"),

@@ -8,6 +8,7 @@ from typing import Mapping
 
 from . import numbers
 from .call import INBOUND, NEVER, RING, TALKED, Beginning, Entity, Person, Registration
+from .clicks import is_callback
 
 # Whether the CRM makes a lead for a client: as the portal decides, or only where a search finds nobody, or NEVER.
 PORTAL, UNKNOWN = "portal", "unknown"
@@ -199,6 +200,7 @@ def decide_registration(rules: Rules, beginning: Beginning) -> Registration | Sk
         entity=_entity(beginning.entity_type, beginning.entity_id),
         missed_owner=chosen.missed_owner if inbound else (),
         recordings=chosen.recordings,
+        callback=is_callback(beginning.uniqueid),
         rule=rule,
     )
 

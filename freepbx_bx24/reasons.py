@@ -49,6 +49,7 @@ WORDS = {
         waited="waited in queue {}, where no phone rang",
         answered_by="answered by {}, who is not in Bitrix24",
         clicks={
+            "NOTICE": "{} was not called: {}",
             "OFF": "calls by a click are switched off on the PBX",
             "STALE": "the click came too late to be dialled",
             "TOO_MANY": "too many calls in so short a time",
@@ -88,6 +89,7 @@ WORDS = {
         waited="ожидание в очереди {}, ни один телефон не звонил",
         answered_by="ответил {}, которого нет в Битрикс24",
         clicks={
+            "NOTICE": "Звонок на {} не выполнен: {}",
             "OFF": "звонки по клику на АТС отключены",
             "STALE": "клик пришёл слишком поздно, номер не набран",
             "TOO_MANY": "слишком много звонков за короткое время",

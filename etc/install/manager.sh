@@ -17,6 +17,7 @@ filters_by_name_since=([18]=26 [20]=11 [21]=6 [22]=1)
 find_manager() {
     local files=() theirs
     manager_file=$etc_dir/manager_bx24.conf
+    clicks_file=$etc_dir/manager_bx24_clicks.conf
     manager_including=$etc_dir/manager.conf
     # FreePBX writes manager.conf anew, and never manager_custom.conf.
     if [[ -r $manager_including ]] && includes_file "$manager_including" manager_custom.conf; then
@@ -26,26 +27,47 @@ find_manager() {
     manager_including=$(readlink -m -- "$manager_including")
     mapfile -t files < <(files_with_includes "$manager_file" "$etc_dir/manager.conf")
     ((${#files[@]})) || return 0
-    theirs=$(grep -HniE "^[[:space:]]*\[[[:space:]]*${manager_user}[[:space:]]*\]" -- "${files[@]}") || return 0
-    refuse 3 "there is a manager user [$manager_user] already, and it is not ours:" "$theirs" \
+    theirs=$(grep -HniE "^[[:space:]]*\[[[:space:]]*${manager_user}(-clicks)?[[:space:]]*\]" -- "${files[@]}") || return 0
+    refuse 3 "there is a manager user [$manager_user] or [$manager_user-clicks] already, and it is not ours:" "$theirs" \
         "Asterisk would mix the two. Give yours another name, type: asterisk -rx 'manager reload'; then run install.sh again."
 }
 
 install_manager() {
     local owner=$asterisk_user:$asterisk_group
-    render_manager >"$work/manager_bx24.conf"
+    render_manager manager_bx24.conf "$manager_file" >"$work/manager_bx24.conf"
     put_file "$work/manager_bx24.conf" "$manager_file" "$owner" 0640
     # A missing file after #include makes Asterisk refuse the whole of manager.conf, hence #tryinclude.
     put_block "$manager_including" "#tryinclude manager_bx24.conf" "$owner"
+    install_clicks "$owner"
     [[ $etc_dir == /etc/asterisk || ! -e $config ]] || grep -q '^manager_file:' "$config" ||
         warn "write this line into $config: manager_file: $manager_file"
 }
 
+# The user who dials is there only while it is needed: whoever has its secret can make calls.
+install_clicks() { # OWNER:GROUP
+    local known
+    if dials; then
+        render_manager manager_bx24_clicks.conf "$clicks_file" >"$work/manager_bx24_clicks.conf"
+        put_file "$work/manager_bx24_clicks.conf" "$clicks_file" "$1" 0640
+    elif known=$(recorded file "$clicks_file"); then
+        keep=no left=()
+        remove_file "$known" "$clicks_file"
+        ((${#left[@]} == 0)) || warn "clicks and callbacks are off: ${left[*]} is left in place"
+    fi
+}
+
+# Whether the settings want anything dialled. Settings that can't be used do not.
+dials() {
+    [[ -x $program/venv/bin/python3 && -r $config ]] || return 1
+    runuser -u "$asterisk_user" -- "$program/venv/bin/python3" -IB -c \
+        'from freepbx_bx24.settings import load; raise SystemExit(not load().dials)' 2>/dev/null
+}
+
 # By the shell's own means: on the command line of another program everybody could read the secret.
-render_manager() {
+render_manager() { # NAME FILE
     local text here
-    text=$(<"$source_tree/etc/manager_bx24.conf")
-    text=${text//@SECRET@/$(manager_secret)}
+    text=$(<"$source_tree/etc/$1")
+    text=${text//@SECRET@/$(manager_secret "$2")}
     text=${text//@EVENTFILTERS@/"$(event_filters)"}
     # Where the interface listens on one other address alone, that is the one we come from.
     here=$(manager_setting bindaddr '')
@@ -74,10 +96,11 @@ filters_by_name() { # VERSION, as 22.10
 }
 
 # Made once, then kept; also where the file was edited and a newer one has to be made beside it.
-manager_secret() {
-    local file key
-    for file in "$manager_file" "$manager_file.new"; do
-        key=$(asterisk_conf=$file asterisk_setting "$manager_user" secret '')
+manager_secret() { # FILE
+    local file key user=$manager_user
+    [[ $1 != "$clicks_file" ]] || user=$manager_user-clicks
+    for file in "$1" "$1.new"; do
+        key=$(asterisk_conf=$file asterisk_setting "$user" secret '')
         if [[ $key =~ ^[0-9A-Za-z]{16,128}$ ]]; then
             printf '%s\n' "$key"
             return 0

@@ -227,7 +227,7 @@ class Budget:
         has_turn = patient if self._passed >= REGISTERS_IN_A_ROW else None
         for waiter in ([has_turn] if has_turn else []) + [one for one in self._waiters if one is not has_turn]:
             turn = Turn.NOBODYS if has_turn is None else Turn.OURS if waiter is has_turn else Turn.ANOTHERS
-            flying = self._flying() if waiter.urgency is Urgency.BACKLOG else {}
+            flying = self._flying() if waiter.urgency >= Urgency.BACKLOG else {}
             waiter.wait = limits.wait(state, self._plan, waiter.methods, waiter.urgency, flying, turn)
             if waiter.wait.seconds > 0:
                 continue

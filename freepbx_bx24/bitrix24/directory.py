@@ -153,6 +153,10 @@ class Directory:
         """
         return self._snapshot.people.phones.get(number, 0)
 
+    def phone(self, user_id: int) -> str:
+        """Return a number of a user's own (E.164) that nobody else has, "" where there is none; the mobile first."""
+        return next((number for number, owner in self._snapshot.people.phones.items() if owner == user_id), "")
+
     def duplicates(self) -> dict[str, list[int]]:
         """Return the ids of all who have it for each extension that several people have; the first is the one taken."""
         return {extension: list(ids) for extension, ids in self._snapshot.people.duplicates.items()}

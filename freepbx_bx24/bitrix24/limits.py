@@ -20,12 +20,20 @@ class Urgency(IntEnum):
     CARD = 1  # show and hide
     FINISH = 2
     ATTACH = 3
-    BACKLOG = 4  # late registers, old finishes, lists of employees, events
+    BACKLOG = 4  # late registers, old finishes, lists of employees
+    EVENTS = 5  # the question whether there are any: asked every second, so it goes behind all calls
 
 
 # The part of the burst that each class of urgency may fill: what is above it is kept for those more urgent.
 _SHARES: Mapping[Urgency, float] = MappingProxyType(
-    {Urgency.REGISTER: 1.0, Urgency.CARD: 0.85, Urgency.FINISH: 0.75, Urgency.ATTACH: 0.6, Urgency.BACKLOG: 0.5}
+    {
+        Urgency.REGISTER: 1.0,
+        Urgency.CARD: 0.85,
+        Urgency.FINISH: 0.75,
+        Urgency.ATTACH: 0.6,
+        Urgency.BACKLOG: 0.5,
+        Urgency.EVENTS: 0.4,
+    }
 )
 BACKLOG_SHARE = 0.5  # of the drain: in the long run a backlog takes at most half of the requests
 
@@ -191,7 +199,7 @@ def wait(
         if known is None:
             continue
         waits.append(Wait(known.resume_at - state.at, METHOD, True, name))
-        if urgency is Urgency.BACKLOG:
+        if urgency >= Urgency.BACKLOG:
             seconds = operating.wait(known.operating, state.at, flying.get(name, 0), wanted)
             waits.append(Wait(seconds, METHOD, False, name))
     longest = max(waits, key=lambda one: one.seconds)

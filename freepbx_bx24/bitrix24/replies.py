@@ -8,12 +8,13 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Any, Mapping, Sequence
 
 from ..errors import AGAIN, MethodBusy
 from .refusals import Refusal, refusal, without_words
 
-__all__ = ["Result", "blotted", "entry_refusal", "harmless", "read", "refusal", "whole_number"]
+__all__ = ["Result", "blotted", "entry_refusal", "harmless", "moment", "read", "refusal", "whole_number"]
 
 LONGEST_TEXT = 200
 LONGEST_CODE = 60
@@ -165,7 +166,7 @@ def _set_pause(error: Refusal, time: object, headers: Mapping[str, str]) -> None
     if error.remedy != AGAIN:
         return
     times = time if isinstance(time, dict) else {}
-    now = _moment(times, headers)
+    now = moment(times, headers)
     asked = _seconds(times.get("operating_reset_at")) - now if now and isinstance(error, MethodBusy) else 0.0
     if asked <= 0:
         asked = _retry_after(headers.get("retry-after", ""), now)
@@ -175,7 +176,7 @@ def _set_pause(error: Refusal, time: object, headers: Mapping[str, str]) -> None
     error.pause_seconds = min(max(asked, least, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
 
 
-def _moment(times: Mapping[str, Any], headers: Mapping[str, str]) -> float:
+def moment(times: Mapping[str, Any], headers: Mapping[str, str] = MappingProxyType({})) -> float:
     """Return the portal's own time in seconds since 1970, 0.0 where the reply does not tell it.
 
     The portal's and not ours: when the operating time is counted anew is told by the same clock.

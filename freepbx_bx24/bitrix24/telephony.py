@@ -17,6 +17,7 @@ HIDE = "telephony.externalCall.hide"
 
 # TYPE 1 is outgoing, 2 incoming. 3 (incoming, redirected) would weaken the marks of missed calls.
 _TYPES = {OUTBOUND: 1, INBOUND: 2}
+_CALLBACK = 4
 
 # The widths of the portal's columns. A longer value makes finish fail after it has made the activity ("Unexpected
 # database error"), and each new attempt makes one more: so nothing longer may be sent.
@@ -78,7 +79,7 @@ def register_parameters(registration: Registration, user_id: int, inner: str) ->
     parameters: dict[str, Any] = {
         **_person(user_id, inner),
         "PHONE_NUMBER": phone_number(registration.number),
-        "TYPE": _TYPES[registration.direction],
+        "TYPE": _CALLBACK if registration.callback else _TYPES[registration.direction],
         "CALL_START_DATE": registration.started.isoformat(timespec="seconds"),
         # The portal takes these by PHP's truth: "N" and "false" would be true.
         "CRM_CREATE": int(registration.create),
@@ -102,7 +103,7 @@ def parse_registered(result: object) -> Registered:
 
     :raises PortalBroken: without a CALL_ID that can be used; everything else that is odd is taken as absent.
     """
-    if not isinstance(result, dict) or not _is_call_id(result.get("CALL_ID")):
+    if not isinstance(result, dict) or not is_call_id(result.get("CALL_ID")):
         raise PortalBroken("the portal registered a call without a CALL_ID that can be used")
     lead = whole_number(result.get("CRM_CREATED_LEAD"))
     return Registered(
@@ -185,7 +186,8 @@ def _person(user_id: int, inner: str) -> dict[str, Any]:
     return {"USER_PHONE_INNER": inner} if _INNER.fullmatch(inner) else {}
 
 
-def _is_call_id(value: object) -> bool:
+def is_call_id(value: object) -> bool:
+    """Whether it can be a CALL_ID: 1 to 255 printable characters, none of them special to the dialplan."""
     return (
         isinstance(value, str)
         and 1 <= len(value) <= LONGEST_CALL_ID

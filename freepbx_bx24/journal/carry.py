@@ -85,6 +85,7 @@ def over(source: sqlite3.Connection, into: sqlite3.Connection) -> Counts:
                 _add_call(database, row, counts)
         counts.unfinished = counts.calls
         counts.lost_deliveries += _add_deliveries(source, database, finished)
+        _add_clicks(source, database)
         for statement in _MEND:
             database.execute(statement, {"now": time.time()} if ":now" in statement else {})
 
@@ -213,6 +214,29 @@ def _add_delivery(database: sqlite3.Connection, row: dict[str, Any]) -> bool:
         values,
     )
     return bool(database.execute("SELECT 1 FROM calls WHERE uniqueid = ?", (row["uniqueid"],)).fetchone())
+
+
+def _add_clicks(source: sqlite3.Connection, database: sqlite3.Connection) -> None:
+    """Write the clicks and callbacks, so that none is dialled a second time; one that can't be read is let go."""
+    columns = (
+        "id",
+        "kind",
+        "at",
+        "number",
+        "call_id",
+        "user_id",
+        "dial",
+        "uniqueid",
+        "state",
+        "due",
+        "attempts",
+        "came",
+    )
+    marks = ", ".join("?" * len(columns))
+    for row in _each(source, "clicks"):
+        if row is not None:
+            values = [row[name] for name in columns]
+            database.execute(f"INSERT OR IGNORE INTO clicks ({', '.join(columns)}) VALUES ({marks})", values)
 
 
 def _add_story(source: sqlite3.Connection, database: sqlite3.Connection) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 import time
 
 from ..call import Ending, Outcome, Registration
-from . import records
+from . import dialling, records
 from .order import not_too_far
 from .records import ATTACH, DONE, DROPPED, DUE, FINISH, HIDE, LONGEST_JSON, PARKED, REGISTER, SHOW, Registered
 
@@ -199,6 +199,7 @@ def prune(database: sqlite3.Connection, before: float, now: float, most: int) ->
             (written, max(min(most, MOST_AT_ONCE) - gone, 0)),
         ).rowcount
     database.execute("DELETE FROM left_out WHERE at < ?", (before,))
+    dialling.forget(database, now - dialling.KEPT_SECONDS)
     return gone
 
 

@@ -6,7 +6,7 @@ import sqlite3
 
 from ..errors import JournalError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # Where a delivery stands in the order follows from its call alone, so the file itself keeps it true, whoever writes:
 # rank: 0 the register of a call still going on, 1 of one that has ended, 2 cards, 3 finish, 4 recording;
@@ -25,6 +25,26 @@ _TRIGGERS = f"""
 CREATE TRIGGER delivery_added AFTER INSERT ON deliveries BEGIN {_PLACE} WHERE id = NEW.id; END;
 CREATE TRIGGER call_changed AFTER UPDATE OF call_id, outcome, finished ON calls
     BEGIN {_PLACE} WHERE uniqueid = NEW.uniqueid; END;
+"""
+# Clicks and callbacks of the portal, from the event to the end of what was dialled for them; `dial` is JSON text.
+_CLICKS = """
+CREATE TABLE clicks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    at REAL NOT NULL,
+    number TEXT NOT NULL,
+    call_id TEXT NOT NULL DEFAULT '',
+    user_id INTEGER NOT NULL DEFAULT 0,
+    dial TEXT NOT NULL DEFAULT '',
+    uniqueid TEXT NOT NULL DEFAULT '',
+    state TEXT NOT NULL,
+    due REAL NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    came REAL NOT NULL
+);
+CREATE INDEX clicks_by_call ON clicks (call_id);
+CREATE INDEX clicks_by_time ON clicks (came);
+CREATE INDEX clicks_open ON clicks (kind, id) WHERE state IN ('waiting', 'dialling');
 """
 # Rows of a kilobyte have a rowid (version 1 had none): the pages above them then hold keys alone, so that they are few
 # and a lost one takes less along. `started_at` is the start in wall clock seconds. `number` and `started_at` never
@@ -87,6 +107,7 @@ CREATE TABLE story (
 );
 CREATE INDEX story_of_call ON story (uniqueid);
 CREATE TABLE marks (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
+{_CLICKS}
 """
 # Of use to people alone, so a file without it is none of an older version.
 _LEFT_OUT = """
@@ -125,12 +146,13 @@ DROP TRIGGER delivery_added;
 DROP TRIGGER call_changed;
 {_TRIGGERS}
 {_PLACE};
+{_CLICKS}
 """
 # A new journal does not know what an earlier one, if there was one, had delivered.
 _NEW = f"""{_TABLES}
 INSERT INTO marks VALUES ('uncertain_before', (julianday('now') - 2440587.5) * 86400.0);
 """
-_STEPS = {0: _NEW, 1: _FROM_1, 2: _FROM_2}
+_STEPS = {0: _NEW, 1: _FROM_1, 2: _FROM_2, 3: _CLICKS}  # version 3 knew no clicks
 
 
 def version_of(database: sqlite3.Connection) -> int:

@@ -183,6 +183,10 @@ class Journal(Reading):
         """A delivery can't succeed by being repeated: kept for a human, with its reason; False where it is not due."""
         return self._change(lambda journal: keeping.park(journal, which, error))
 
+    def dialling(self, step: Step[Answer]) -> Answer:
+        """Have a step made of the functions of `dialling` (clicks and callbacks) read or write, as a step of ours."""
+        return self._change(step)
+
     # -- for people --------------------------------------------------------------------------------------------
 
     def open_calls(self, before: float) -> list[Entry]:

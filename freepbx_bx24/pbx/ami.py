@@ -66,6 +66,7 @@ class Ami:
     :param beat: called at least every few seconds by the thread that reads, connected or not, unless the owner has
         been in one callback for 30 s; for a watchdog. It must not wait, nor call `action()`.
     :param scale: how much faster than usual pauses and time-outs run, for tests.
+    :param snapshot: False for a user who may not ask what channels there are: `on_connected` is then given none.
     """
 
     def __init__(
@@ -79,10 +80,12 @@ class Ami:
         on_disconnected: Callable[[], None],
         beat: Callable[[], None] = lambda: None,
         scale: float = 1.0,
+        snapshot: bool = True,
     ) -> None:
         self._host, self._port, self._user, self._secret = host, port, user, secret
         self._owners_beat = beat
         self._scale = scale
+        self._wants_snapshot = snapshot
         self._delivery = Delivery(on_connected, on_event, on_disconnected)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ami", daemon=True)
@@ -165,9 +168,7 @@ class Ami:
         try:
             session = self._opened = Session(self._host, self._port, self._take, self._beat, CONNECT_SECONDS)
             session.log_in(self._user, self._secret, max(LOGIN_SECONDS * self._scale, REFUSAL_SECONDS))
-            channels = session.ask("CoreShowChannels", {}, self._seconds(SNAPSHOT_SECONDS), is_list=True)
-            channels.result()
-            self._come_up(session, channels.rows)
+            self._come_up(session, self._snapshot(session) if self._wants_snapshot else ())
             self._watch(session)
         except AmiError as error:
             ended = error
@@ -182,11 +183,17 @@ class Ami:
         self._delivery.disconnected()
         return ended
 
+    def _snapshot(self, session: Session) -> Sequence[Message]:
+        channels = session.ask("CoreShowChannels", {}, self._seconds(SNAPSHOT_SECONDS), is_list=True)
+        channels.result()
+        return channels.rows
+
     def _come_up(self, session: Session, channels: Sequence[Message]) -> None:
         early, self._early = self._early or [], None
         self._up_since = time.monotonic()
         self._session, self.failure, self._said = session, None, ""  # the owner may act from on_connected on
-        LOG.info("connected to Asterisk's manager interface (%s), %d channels up", session.banner, len(channels))
+        known = f", {len(channels)} channels up" if self._wants_snapshot else " in order to dial"
+        LOG.info("connected to Asterisk's manager interface (%s)%s", session.banner, known)
         self._delivery.connected(channels, early)
 
     def _watch(self, session: Session) -> None:

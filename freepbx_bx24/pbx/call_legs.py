@@ -47,6 +47,7 @@ class Leg:
         pickup or transfer, or joins a conference), or the view began later.
     :param ended: the last DialStatus: ANSWER, CANCEL, NOANSWER, BUSY, CONGESTION, CHANUNAVAIL; empty while it rings and
         where it was not dialled for this call. ANSWER may still be followed by no talk (a call not confirmed).
+    :param cause: Asterisk's hangup cause, 0 until it has hung up.
     :param talks: when it was connected with the external party.
     :param took: the device whose ringing it took by pickup. :param taken_by: the device that took this one's.
     """
@@ -62,6 +63,7 @@ class Leg:
     talks: tuple[Span, ...] = ()
     took: str = ""
     taken_by: str = ""
+    cause: int = 0
 
 
 @dataclass(frozen=True)

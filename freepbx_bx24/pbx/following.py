@@ -202,12 +202,12 @@ class Following:
                 self._parties[uniqueid] = call
                 return
 
-    def hang_up(self, uniqueid: str, at: At, seen: bool) -> None:
+    def hang_up(self, uniqueid: str, at: At, seen: bool, cause: int = 0) -> None:
         """A channel is gone: by its Hangup (`seen`), or because a snapshot has it no more."""
         affected = self.around(uniqueid) if uniqueid in self.net.channels else []
         self.net.forget(uniqueid, at)
         for call in self.in_legs.get(uniqueid, []):
-            call.hung(uniqueid, at, seen)
+            call.hung(uniqueid, at, seen, cause)
             affected.append(call)
         ended = self._parties.get(uniqueid)
         if ended is not None and uniqueid == (ended.external or ended.uniqueid):

@@ -186,7 +186,9 @@ class Legs:
         self._all.refresh_all(affected, at)
 
     def _hangup(self, event: Event, at: At) -> None:
-        self._all.hang_up(event.get("Uniqueid", ""), at, seen=True)
+        said = event.get("Cause", "")
+        cause = int(said) if said.isascii() and said.isdigit() and len(said) <= 3 else 0
+        self._all.hang_up(event.get("Uniqueid", ""), at, True, cause)
 
     def _pickup(self, event: Event, at: At) -> None:
         picker, taken = self._all.seen(event, at), event.get("TargetChannel", "")

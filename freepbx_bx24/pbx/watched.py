@@ -48,6 +48,7 @@ class WatchedLeg:
     took: str = ""
     taken_by: str = ""
     hung: bool = False
+    cause: int = 0
 
     @property
     def who(self) -> tuple[str, str, str]:
@@ -100,6 +101,7 @@ class WatchedLeg:
             talks=tuple(self.talks),
             took=self.took,
             taken_by=self.taken_by,
+            cause=self.cause,
         )
 
 
@@ -177,7 +179,7 @@ class Watched:
         if here is not None and len(self._stays) < MOST_HANDOVERS:
             self._stays.append(Stay(*here, Span(since or at)))
 
-    def hung(self, uniqueid: str, at: At, seen: bool) -> None:
+    def hung(self, uniqueid: str, at: At, seen: bool, cause: int = 0) -> None:
         """A leg's channel is gone; `seen` where its Hangup was, and it was not just missing in a snapshot."""
         leg = self.legs.get(uniqueid)
         if leg is None or leg.hung:
@@ -186,7 +188,7 @@ class Watched:
             leg.ended = "CANCEL"
         leg.stop_ringing(at)
         leg.stop_talking(at)
-        leg.hung = True
+        leg.hung, leg.cause = True, cause
 
     def end(self, at: At, seen: bool = True) -> None:
         """The external party has gone: nobody rings or talks for this call any more."""

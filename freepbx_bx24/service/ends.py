@@ -15,6 +15,7 @@ from ..errors import JournalError, PortalError
 from ..journal.records import HUNG_UP, Entry
 from ..journal.store import Journal
 from ..outcome import MISSED, asks_for_responsible, decide_outcome
+from ..pbx.call_legs import At
 from ..recording import decide_recording
 from . import attach_owed, legs_text, people, portal_calls, story
 from .at_work import at_work
@@ -83,7 +84,7 @@ class Ends:
         found = runtime.presence.lost_calls()
         if found is not None:
             channels, at, last_seen = found
-            self._look_at_snapshot(channels, at.wall, last_seen or runtime.last_alive)
+            self._look_at_snapshot(channels, at, last_seen or runtime.last_alive)
         for uniqueid in self._overdue():
             self._settle(uniqueid)
         without_script = runtime.presence.overdue()
@@ -100,11 +101,13 @@ class Ends:
             waits = [at - now for at in self._expected.values() if at > now]
         return min([most, self.runtime.presence.next_look(), *(max(wait, 0.05) for wait in waits)])
 
-    def _look_at_snapshot(self, channels: frozenset[str], taken: float, last_seen: float) -> None:
+    def _look_at_snapshot(self, channels: frozenset[str], at: At, last_seen: float) -> None:
         """Calls from before a gap: go on watching those whose external party is there, end the others."""
         runtime = self.runtime
         lost = []
-        for entry in runtime.write(lambda journal: journal.open_calls(taken)).result():
+        for entry in runtime.write(lambda journal: journal.open_calls(at.wall)).result():
+            if runtime.clicks.holds(entry.uniqueid, at.monotonic):
+                continue  # ordered, and perhaps later than the channels were counted
             external = legs_text.read(entry.legs).external
             if entry.uniqueid in channels or (external and external in channels):
                 runtime.presence.go_on(entry.uniqueid, entry.registration.direction, entry.legs)

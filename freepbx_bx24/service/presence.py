@@ -137,6 +137,11 @@ class Presence:
         """A call as Asterisk shows it now; None where it does not. Within the lock."""
         return self._legs.story(uniqueid) if self._up else None
 
+    def legs(self, uniqueid: str) -> CallLegs | None:
+        """All that Asterisk shows of a call; None where it does not show it now."""
+        with self._lock:
+            return self._shown(uniqueid)
+
     def learn_users(self, uniqueid: str) -> None:
         """Ask Asterisk whose the telephones of a call are that have come since the last time; waits for its answers.
 

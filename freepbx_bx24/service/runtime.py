@@ -17,9 +17,12 @@ from ..settings import Settings
 from . import directory_file
 from .breaker import Breaker
 from .card_lane import CardLane
+from .click_lane import ClickLane
 from .clients import Clients
 from .clock import Clock
 from .ends import Ends
+from .event_intake import Handler
+from .event_lane import EventLane
 from .flood import Flood
 from .presence import Presence
 from .recording_lane import RecordingLane
@@ -81,6 +84,10 @@ class Runtime:
         self.recordings = RecordingLane(self)
         self.ends = Ends(self)
         self.presence = Presence(self, settings.manager_file)
+        self.settings = settings
+        self.clicks = ClickLane(self)
+        self.portal_event: Handler = self.clicks.take
+        self.events = EventLane(self)
         self._take(settings)
 
     def use(self, settings: Settings) -> None:
@@ -91,6 +98,7 @@ class Runtime:
         former, self.client = self.client, open_portal(settings.portal, self.state)
         former.close()  # its idle connections; requests under way end as they would
         self._take(settings)
+        self.clicks.use()
 
     def _take(self, settings: Settings) -> None:
         self.settings = settings
@@ -98,6 +106,7 @@ class Runtime:
         self.clients.belong_to(self.client.origin)
         self.directory_wanted.set()
         self.wake.set()
+        self.events.wake.set()
 
     def in_background(self, step: Callable[..., Answer], *arguments: object) -> Future[Answer]:
         """Have one of the portal's threads do a step."""

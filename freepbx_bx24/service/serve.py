@@ -75,6 +75,8 @@ def serve() -> int:
     RefreshThread(runtime).start()  # owes nobody anything: it is not waited for at the end
     server.start()
     runtime.presence.start()
+    runtime.clicks.use()
+    runtime.events.start()  # not waited for at the end: the portal keeps what was not worked on
     notifier.ready()
     LOG.info("the service is ready: %s", settings.path)
     watch_until_stopped(runtime, notifier, run, state)
@@ -85,12 +87,14 @@ def serve() -> int:
     runtime.cards.wake.set()
     runtime.recordings.wake.set()
     runtime.directory_wanted.set()
+    runtime.events.wake.set()
     ends = time.monotonic() + STOP_SECONDS
     server.stop()
     (run / "agi.sock").unlink(missing_ok=True)  # while the lock is held: after it, it may be another service's socket
     delivery.join(max(ends - time.monotonic(), 0.1))
     runtime.cards.join(max(ends - time.monotonic(), 0.1))
     runtime.presence.stop(0.5)
+    runtime.clicks.stop(0.5)
     runtime.stop(max(ends - time.monotonic(), 0.1))
     return 0
 

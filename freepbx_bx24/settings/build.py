@@ -11,7 +11,7 @@ from ..call import Person
 from ..clicks import CallbackRules, ClickRules
 from ..policy import LineRules, RecordingRules, Rules
 from . import files, secret, webhook
-from .model import PortalSettings, Settings
+from .model import EventSettings, PortalSettings, Settings
 from .options import OPTIONS
 from .problems import Problem, may_be_secret, shown, written
 from .walk import Values
@@ -65,6 +65,7 @@ def build(path: Path, values: Values) -> tuple[Settings, list[Problem]]:
         manager_file=path.parent / _get(values, "manager_file"),
         clicks=ClickRules(**{name: _get(values, f"clicks.{name}") for name in _names_of(ClickRules)}),
         callbacks=_callbacks(values),
+        events=EventSettings(_get(values, "events.address") or "", _get(values, "events.port")),
         prefixes=_of_lines(values, "click_prefix"),
     )
     return settings, problems

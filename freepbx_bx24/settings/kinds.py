@@ -135,6 +135,20 @@ def _address(typed: str) -> str:
     return typed.rstrip("/")
 
 
+_EVENTS_ADDRESS = re.compile(
+    r"(https?)://([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)+", re.ASCII
+)
+
+
+def _events_address(typed: str) -> str:
+    found = _EVENTS_ADDRESS.fullmatch(typed)
+    if not found or len(typed) > 250 or int((found[3] or ":0")[1:]) > 65535:
+        raise ValueError
+    if found[1] == "http" and not _LOOPBACK.fullmatch(found[2]):
+        raise ValueError
+    return typed
+
+
 def _anonymous(typed: str) -> str:
     if typed == "skip":
         return ""
@@ -201,5 +215,9 @@ TIMEZONE = Kind("a time zone such as Europe/Moscow", _timezone)
 LINE = text(50)
 ADDRESS = Kind(
     "https://HOST and nothing behind it, such as https://example.bitrix24.com (http on loopback only)", _address
+)
+EVENTS_ADDRESS = Kind(
+    "https://HOST/PATH, where HOST has a dot and PATH is not empty, such as https://pbx.example.com:8443/bx24/events",
+    _events_address,
 )
 PATH = Kind("a path of at most 1000 characters", text(1000).read)

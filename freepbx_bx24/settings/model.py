@@ -33,6 +33,22 @@ class PortalSettings:
 
 
 @dataclass(frozen=True)
+class EventSettings:
+    """How the portal's events come. :ivar address: where it posts them, for everybody; empty: it is asked for them.
+
+    :ivar port: on loopback, where a web server passes its posts on to.
+    """
+
+    address: str = ""
+    port: int = 8926
+
+    @property
+    def path(self) -> str:
+        """The address's path: the only one that is answered."""
+        return "/" + self.address.partition("://")[2].partition("/")[2]
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything of the YAML. Waits are seconds, `path` is the YAML's own.
 
@@ -50,6 +66,7 @@ class Settings:
     manager_file: Path
     clicks: ClickRules = ClickRules()
     callbacks: CallbackRules = CallbackRules()
+    events: EventSettings = EventSettings()
     prefixes: Mapping[str, str] = field(default_factory=dict)
 
     @property

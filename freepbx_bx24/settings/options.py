@@ -44,6 +44,11 @@ SECTIONS = (
     ),
     Section("recordings", "How a call's recording goes to the CRM. The files on this machine are never changed."),
     *click_options.SECTIONS,
+    Section(
+        "events",
+        "How clicks and callback forms come from the portal. Without an address the service asks for them every "
+        "second: nothing of this machine has to be reachable. See docs/events.md.",
+    ),
     Section("keep", "How long things are kept."),
 )
 
@@ -243,6 +248,14 @@ OPTIONS = (
         '[199, "9XX"]',
     ),
     *click_options.OPTIONS,
+    Option(
+        "events.address",
+        kinds.EVENTS_ADDRESS,
+        "Where the portal posts them: the address, for everybody, of a web server that passes that one path on to "
+        "events.port. Never the web server of FreePBX's pages.",
+        "https://pbx.example.com:8443/bx24/events",
+    ),
+    Option("events.port", kinds.whole(1, 65535, "a port"), "On 127.0.0.1, for that web server.", "18926", "8926"),
     Option("keep.log_numbers", _SHOWN, "How the log shows clients' numbers.", "masked", "full"),
     Option("keep.journal", kinds.DAYS, "The journal's finished calls.", "30d", "90d"),
 )

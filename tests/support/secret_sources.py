@@ -21,6 +21,7 @@ from freepbx_bx24.sandbox.portal.auth import Credentials
 
 WEBHOOK, ACCESS, REFRESH = "webhook secret", "access token", "refresh token"
 CODE, CLIENT, UPLOAD = "authorisation code", "client secret", "upload URL"
+EVENTS = "application token"  # that the portal signs its events with
 # These are heard from the lowest level on, whatever level they are set to; others as they are set.
 HEARD_WHOLE = ("bx24", "freepbx_bx24", "urllib3", "werkzeug")
 
@@ -63,8 +64,8 @@ def tap_portals(patch: pytest.MonkeyPatch, learn: Learn, hear: Hear) -> None:
         object.__setattr__(credentials, name, value)
 
     def set_of_application(application: Application, name: str, value: Any) -> None:
-        if name == "client_secret":
-            learn(CLIENT, value)
+        if name in ("client_secret", "application_token"):
+            learn(CLIENT if name == "client_secret" else EVENTS, value)
         object.__setattr__(application, name, value)
 
     patch.setattr(Credentials, "__setattr__", set_credential, raising=False)

@@ -21,7 +21,7 @@ from .secret_sources import tap_logs, tap_output, tap_portals
 
 LARGEST = 5_000_000  # bytes looked at of a file
 # Files whose purpose is to hold a secret, by their exact names. The YAML is none: it names files with secrets.
-KEEPERS = re.compile(r"webhook|secret|freepbx_bx24\.webhook|.+\.secret|\.?token\.json|.+\.pem")
+KEEPERS = re.compile(r"webhook|secret|freepbx_bx24\.webhook|.+\.secret|\.?token\.json|\.?application_token|.+\.pem")
 
 
 class Sweep:

@@ -154,7 +154,7 @@ print(portal.ledger())
 """
     done = run(tmp_path, test_it=body)
     assert done.status == 0, done.said
-    assert re.search(r"\nsecrets: 5 searched for in [3-9] messages and 1 files \(0\.0 MB\): none found\n", done.said)
+    assert re.search(r"\nsecrets: 6 searched for in [3-9] messages and 1 files \(0\.0 MB\): none found\n", done.said)
 
 
 # -- the search itself ---------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from freepbx_bx24.errors import (
 from freepbx_bx24.sandbox.portal.bucket import Buckets
 from freepbx_bx24.sandbox.portal.operating import OperatingTime
 
-REGISTER, CARD, FINISH, ATTACH, BACKLOG = Urgency
+REGISTER, CARD, FINISH, ATTACH, BACKLOG, EVENTS = Urgency
 ORDINARY = PLANS["ordinary"]
 TOO_MANY = PortalBusy("QUERY_LIMIT_EXCEEDED", "Too many requests", 503)
 OPERATION_TIME = MethodBusy("OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit.", 429)
@@ -101,7 +101,7 @@ def world():
 
 
 @pytest.mark.parametrize(
-    ("plan", "marks"), [("ordinary", [40, 34, 30, 24, 20]), ("enterprise", [200, 170, 150, 120, 100])]
+    ("plan", "marks"), [("ordinary", [40, 34, 30, 24, 20, 16]), ("enterprise", [200, 170, 150, 120, 100, 80])]
 )
 def test_each_class_of_urgency_fills_the_bucket_to_its_own_mark(world, plan, marks):
     for urgency, mark in zip(Urgency, marks):
@@ -110,7 +110,7 @@ def test_each_class_of_urgency_fills_the_bucket_to_its_own_mark(world, plan, mar
 
 def test_what_a_backlog_leaves_is_kept_for_those_more_urgent(world):
     budget = world.quiet_budget()
-    assert [burst(budget, urgency) for urgency in reversed(Urgency)] == [20, 4, 6, 4, 6]
+    assert [burst(budget, urgency) for urgency in reversed(Urgency)] == [16, 4, 4, 6, 4, 6]
 
 
 def test_a_portal_of_ones_own_has_no_limit(world):

@@ -332,7 +332,7 @@ def test_a_full_disk_is_a_journal_error_and_once_there_is_room_the_journal_works
 def test_a_disk_without_room_is_a_journal_error_and_with_room_the_journal_works_again(tmp_path: Path) -> None:
     code = (
         "import subprocess\n"
-        "subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', str(folder)], check=True)\n"
+        "subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', str(folder)], check=True)\n"
         "journal = Journal(folder); journal.begin(CALL, 0)\n"
         "try: (folder / 'ballast').write_bytes(b'x' * 1000000)\n"
         "except OSError as error: print(error.strerror)\n"

@@ -12,7 +12,7 @@ import pytest
 
 from freepbx_bx24.call import Ending
 from freepbx_bx24.errors import JournalError
-from freepbx_bx24.journal import records, schema
+from freepbx_bx24.journal import dialling, records, schema
 from freepbx_bx24.journal.records import ATTACH, DONE, DUE, FINISH, PARKED, REGISTER, Delivery, Entry
 from freepbx_bx24.journal.store import Journal
 from tests.support.journal_calls import ANSWER, CALL, call, end
@@ -167,7 +167,11 @@ def test_a_step_up_that_fails_leaves_the_file_as_it_was(old: Path, monkeypatch: 
 def test_a_journal_of_version_2_keeps_its_calls_and_forgets_that_a_dropped_call_could_have_a_recording(
     tmp_path: Path,
 ) -> None:
-    version_2 = schema._TABLES.replace(",\n    ending TEXT", "").replace(" AND call_id IS NOT NULL\n", "\n")
+    version_2 = (
+        schema._TABLES.replace(schema._CLICKS, "")
+        .replace(",\n    ending TEXT", "")
+        .replace(" AND call_id IS NOT NULL\n", "\n")
+    )
     assert "ending" not in version_2
     make_version_1(tmp_path / "journal.sqlite")
     with pytest.MonkeyPatch.context() as patched:
@@ -186,6 +190,19 @@ def test_a_journal_of_version_2_keeps_its_calls_and_forgets_that_a_dropped_call_
     ending = Ending(OPEN, "in", CALL.started, dial_status="ANSWER", queue="400", files=("/m/a.wav", "b.wav"))
     assert journal.hung_up(ending)
     assert journal.entry(OPEN) == replace(one_call(OPEN), ending=ending)
+    journal.close()
+
+
+def test_a_journal_of_version_3_keeps_its_calls_and_learns_of_clicks(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(schema._STEPS, 0, schema._NEW.replace(schema._CLICKS, ""))
+        patched.setattr(schema, "SCHEMA_VERSION", 3)
+        journal = Journal(tmp_path)
+        journal.begin(CALL, 0)
+        journal.close()
+    journal = Journal(tmp_path)
+    assert journal.entry(CALL.uniqueid) == Entry(CALL)
+    assert journal.dialling(lambda database: dialling.add(database, dialling.Row("click", 1.0, "+7"), 2.0)) == 1
     journal.close()
 
 

@@ -83,7 +83,9 @@ def test_what_the_sample_shows_commented_out_is_the_default_where_there_is_one(f
     file = folder / "bx24.yaml"
     file.write_text(filled(with_way(document.sample(), WEBHOOK), folder))
     plain = load(file)
-    options = "area_code|default_line|  ca_bundle|  oauth_url|  folders|  skip_extensions|  countries|  timezone"
+    options = (
+        "area_code|default_line|  ca_bundle|  oauth_url|  folders|  skip_extensions|  countries|  timezone|  address"
+    )
     examples = rf"^({options}):.*|^(lines|skip|people):\n(?: .*\n)*"
     everything = without_way(filled(uncommented(document.sample()), folder), APPLICATION)
     file.write_text(re.sub(examples, "", everything, flags=re.MULTILINE))

@@ -1,0 +1,1 @@
+"""Clicks and callback forms of the portal on a real Asterisk."""
