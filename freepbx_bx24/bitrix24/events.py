@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Iterable, Mapping, Sequence
 
 from ..errors import AlreadySo, FeatureMissing, PortalBroken
+from ..settings import Settings
 from .client import Client, Urgency
 from .replies import Result, harmless, moment
 
@@ -47,7 +48,7 @@ class PortalEvent:
     message_id: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Binding:
     """An event that the portal tells us of. :ivar handler: the address it goes to; empty: the offline queue."""
 
@@ -67,6 +68,17 @@ class Fetched:
 
 
 # -- bindings --------------------------------------------------------------------------------------------------------
+
+
+def wanted_events(settings: Settings) -> tuple[str, ...]:
+    """The events that the settings need: none while clicks and callbacks are off."""
+    callbacks = settings.callbacks.target or settings.callbacks.targets
+    return (*([CLICK] if settings.clicks.enabled else []), *([CALLBACK] if callbacks else []))
+
+
+def wanted_bindings(settings: Settings) -> frozenset[Binding]:
+    """What the portal has to have bound for that."""
+    return frozenset(Binding(name, settings.events.address) for name in wanted_events(settings))
 
 
 def bindings(client: Client, seconds: float) -> frozenset[Binding]:
@@ -101,9 +113,9 @@ def settle(client: Client, wanted: Iterable[Binding], seconds: float) -> tuple[f
     An event that is bound twice would be told twice. :raises PortalError: as `Client.call` does.
     """
     there, wished = bindings(client, seconds), frozenset(wanted)
-    for one in sorted(wished - there, key=str):
+    for one in sorted(wished - there):
         bind(client, one, seconds)
-    for one in sorted(there - wished, key=str):
+    for one in sorted(there - wished):
         unbind(client, one, seconds)
     return wished - there, there - wished
 
@@ -139,10 +151,13 @@ def fetch(client: Client, reserve: bool, seconds: float, wait_seconds: float) ->
 def reserved(client: Client, seconds: float) -> list[Fetched]:
     """What somebody has reserved and not cleared: this program, before it was killed or lost an answer.
 
+    A page of it: where it gives some, there may be more.
+
     :raises PortalError: as `Client.call` does.
     """
+    first = {"order": {"PROCESS_ID": "DESC"}}  # before all those that nobody has read
     try:
-        answer = client.call(WAITING, {}, total_seconds=seconds, urgency=Urgency.EVENTS)
+        answer = client.call(WAITING, first, total_seconds=seconds, urgency=Urgency.EVENTS)
     except FeatureMissing:
         return []  # then nothing can be reserved either
     if not isinstance(answer.result, list):

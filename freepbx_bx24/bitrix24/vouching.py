@@ -33,19 +33,26 @@ class _Given:
         """Nothing is ever under way."""
 
 
-def vouched(settings: PortalSettings, origin: str, state: Path, token: str, seconds: float) -> bool:
-    """Whether our own portal knows the token as one of our application.
+def vouched(client: Client, settings: PortalSettings, state: Path, token: str, seconds: float) -> bool:
+    """Whether our own portal knows the token as one of the same application as our own.
 
     Only the portal hands such tokens out, so whoever shows one is the portal, or somebody whom it let in.
 
-    :param origin: where the portal is. :param state: the folder of the shared budget.
+    :param client: our own. :param state: the folder of the shared budget. :param seconds: for each of two requests.
     :raises PortalError: it could not be asked, or does not know the token.
     """
     try:
-        access = _Given(origin, checked(token))
+        access = _Given(client.origin, checked(token))
     except ValueError:
         return False
     budget = Budget(state / BUDGET_FILE, PLANS[settings.plan])
-    with Client(access, Transport(settings.ca_bundle), budget=budget) as client:
-        answer: Any = client.call(INFORMATION, {}, total_seconds=seconds, urgency=Urgency.EVENTS).result
-    return isinstance(answer, dict) and answer.get("CODE") == settings.client_id
+    with Client(access, Transport(settings.ca_bundle), budget=budget) as stranger:
+        theirs = _application(stranger, seconds)
+    return theirs is not None and theirs == _application(client, seconds)
+
+
+def _application(client: Client, seconds: float) -> tuple[str, str] | None:
+    """By what the portal knows the application of whoever asks; None where it does not say."""
+    answer: Any = client.call(INFORMATION, {}, total_seconds=seconds, urgency=Urgency.EVENTS).result
+    number, code = (answer.get("ID"), answer.get("CODE")) if isinstance(answer, dict) else (None, None)
+    return (str(number), str(code)) if number and code else None

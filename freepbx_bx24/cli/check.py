@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Iterator, Sequence
 
+from ..bitrix24 import event_checks
 from ..bitrix24.directory import Directory
 from ..bitrix24.portal import open_portal
 from ..call import Person
@@ -112,6 +113,7 @@ def portal(settings: Settings) -> Iterator[Finding]:
     except (ConfigurationError, PortalError) as error:
         yield Finding("portal", False, error.message, error.hint)
         return
+    yield from (Finding("events", *one) for one in event_checks.looks(settings, client, PORTAL_SECONDS))
     yield from extensions(directory)
     yield from people(settings, directory)
     yield from lines(settings, directory)

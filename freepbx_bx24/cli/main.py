@@ -19,6 +19,7 @@ VERBS = {
     "why": ("why", "everything that happened to a call, by its number or uniqueid"),
     "outbox": ("outbox", "what the CRM is still owed; try it again, hold it back, drop it"),
     "recordings": ("recordings", "recordings that the CRM does not have yet, and why; try them again"),
+    "events": ("events", "whether clicks and callback forms arrive from the portal; bind or unbind them"),
     "off": ("switch", "leave all calls alone from the next one on, also with the service dead"),
     "on": ("switch", "register calls again"),
     "sandbox": ("sandbox", "a Bitrix24 portal to try things against"),

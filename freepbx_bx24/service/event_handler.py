@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 from typing import TYPE_CHECKING, Any, Callable
 
+from ..bitrix24.exposure import MARK
 from ..bitrix24.vouching import vouched
 from ..errors import PortalError
 from . import event_post, event_token
@@ -32,7 +33,6 @@ VOUCH_SECONDS = 10.0
 BETWEEN_VOUCHERS_SECONDS = 5.0  # while no token is known, whoever posts nonsense has the portal asked no more often
 SAID_EVERY_SECONDS = 60.0
 PAUSE_SECONDS = 0.2
-ONLY_POSTS = "bx24 events: POST only\n"  # by which `bx24 check` knows it
 
 Take = Callable[[Any], None]
 
@@ -76,7 +76,8 @@ class EventHandler:
                 return 200
             except queue.Full:
                 post = Refused(503, "more events than can be worked on")
-        self._refusals.say(post.why)
+        if post.why:
+            self._refusals.say(post.why)
         return post.status
 
     def _read(self, method: str, path: str, headers: Any, body: Callable[[int], bytes]) -> Post | Refused:
@@ -133,7 +134,7 @@ class EventHandler:
         self._vouched_at = time.monotonic()
         longest = max(VOUCH_SECONDS * runtime.scale, 2.0)
         try:
-            sure = vouched(portal, runtime.client.origin, runtime.state, post.access_token, longest)
+            sure = vouched(runtime.client, portal, runtime.state, post.access_token, longest)
         except PortalError as error:
             LOG.warning("whether a post was the portal's can't be told, so it is dropped: %s", error.message)
             return False
@@ -232,7 +233,7 @@ class _Request(BaseHTTPRequestHandler):
 
     def _any(self) -> None:
         status = self.server.handler.answer(self.command, self.path, self.headers, self.rfile.read)
-        body = (ONLY_POSTS if status == 405 else f"{status}\n").encode()
+        body = MARK + f"{status}\n".encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Content-Length", str(len(body)))

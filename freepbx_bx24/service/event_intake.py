@@ -7,9 +7,8 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Callable
 
-from ..bitrix24.events import CALLBACK, CLICK, KNOWN, PortalEvent
+from ..bitrix24.events import KNOWN, PortalEvent
 from ..errors import JournalError
-from ..settings import Settings
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -20,12 +19,6 @@ TWICE_SECONDS = 5.0  # connectors have seen the portal tell one event twice
 MOST_REMEMBERED = 1000
 
 Handler = Callable[[PortalEvent], None]
-
-
-def wanted_events(settings: Settings) -> tuple[str, ...]:
-    """The events that the settings need: none while clicks and callbacks are off."""
-    callbacks = settings.callbacks.target or settings.callbacks.targets
-    return (*([CLICK] if settings.clicks.enabled else []), *([CALLBACK] if callbacks else []))
 
 
 def drop(event: PortalEvent) -> None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING
 
 from ..bitrix24 import events
 from ..bitrix24.events import Binding, Fetched
 from ..errors import FeatureMissing, JournalError, NeedsApplication, PortalError, PortalWaits
 from ..settings import Settings
 from .back_off import LONGEST_SECONDS, back_off
-from .event_handler import EventHandler
-from .event_intake import EventIntake, wanted_events
+from .event_intake import EventIntake
 from .trouble import Trouble
 
 if TYPE_CHECKING:
+    from .event_handler import EventHandler
     from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.events")
@@ -117,7 +117,7 @@ class EventLane(threading.Thread):
         settings, client = self.runtime.settings, self.runtime.client
         if settings is not self._settings:
             self._begin(settings)
-        wanted = wanted_events(settings)
+        wanted = events.wanted_bindings(settings)
         listens = self._listen(settings if wanted and not settings.portal.webhook_url else None)
         if not wanted:
             return FOREVER_SECONDS
@@ -126,16 +126,19 @@ class EventLane(threading.Thread):
         if self._waits_for_portal:
             return AWAY_SECONDS
         if self._settled_at is None or time.monotonic() - self._settled_at > BINDINGS_SECONDS:
-            self._settle([Binding(name, settings.events.address) for name in wanted])
+            self._settle(wanted)
         if settings.events.address:
             return BINDINGS_SECONDS if listens else back_off(0, LONGEST_SECONDS)
         if self._lost:
-            for one in events.reserved(client, self._seconds):
+            some = events.reserved(client, self._seconds)
+            for one in some:
                 self._hand_over(one)
-            self._lost = False
+            self._lost = bool(some)
         while self._owed:
             events.done(client, self._owed[0], self._seconds)
             del self._owed[0]
+        if self._lost:
+            return AWAY_SECONDS
         try:
             fetched = events.fetch(client, self._reserve, self._seconds, WAIT_SECONDS)
         except FeatureMissing:
@@ -161,6 +164,8 @@ class EventLane(threading.Thread):
             self.handler.stop()
             self.handler = None
         if wish and not self.handler:
+            from .event_handler import EventHandler  # it needs Python's web server, which most have no use for
+
             try:
                 self.handler = EventHandler(self.runtime, self.intake.take, *wish)
             except OSError as error:
@@ -170,7 +175,7 @@ class EventLane(threading.Thread):
         self._deaf.say("")
         return True
 
-    def _settle(self, wanted: Sequence[Binding]) -> None:
+    def _settle(self, wanted: frozenset[Binding]) -> None:
         """Have the wanted events bound, the right way, and no others."""
         bound, unbound = events.settle(self.runtime.client, wanted, self._seconds)
         for done, some in (("bound", bound), ("unbound", unbound)):

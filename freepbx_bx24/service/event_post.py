@@ -16,7 +16,10 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True)
 class Refused:
-    """No event of the portal's. :ivar status: HTTP status. :ivar why: for the log: nothing of it was sent."""
+    """No event of the portal's.
+
+    :ivar status: HTTP status. :ivar why: for the log, and nothing that was sent; empty: it is worth no line.
+    """
 
     status: int
     why: str
@@ -44,6 +47,8 @@ def length_of(method: str, path: str, wanted_path: str, headers: Mapping[str, st
         return Refused(411, "a body without its length")
     if len(length) > 9 or int(length) > LARGEST:
         return Refused(413, f"a body of more than {LARGEST} bytes")
+    if int(length) == 0:
+        return Refused(400, "")  # `bx24 check`, which asks whether anybody is there
     if (headers.get("content-type") or "").partition(";")[0].strip().lower() != FORM:
         return Refused(415, "not a form")
     return int(length)

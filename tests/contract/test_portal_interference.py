@@ -146,7 +146,10 @@ def test_the_ledger_is_served_as_json(client: Client) -> None:
     served = requests.get(client.portal.ledger_url, timeout=5)
     assert served.headers["Content-Type"].startswith("application/json")
     assert served.json() == json.loads(json.dumps(client.portal.ledger()))
-    assert set(served.json()) == {"calls", "cards", "requests", "oauth", "entities", "lines", "activities"}
+    assert set(served.json()) == {
+        *("calls", "cards", "requests", "oauth", "entities", "lines", "activities"),
+        *("bindings", "offline_events", "deliveries", "notices"),
+    }
 
 
 def test_the_ledger_lists_each_request_with_times_auth_and_error(client: Client) -> None:

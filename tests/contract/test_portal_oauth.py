@@ -86,7 +86,7 @@ def test_the_browser_is_sent_to_the_handler_with_all_that_the_application_needs(
         "state": "s t&1",
         "domain": host,
         "member_id": portal.application.member_id,
-        "scope": "call,crm,telephony,user",
+        "scope": "call,crm,im,telephony,user",
         "server_domain": host,
     }
 
@@ -409,7 +409,7 @@ def test_anybody_may_ask_who_he_is_whatever_his_scope(portal: Portal, client: Cl
 def test_an_application_and_a_webhook_are_told_apart_by_app_info(portal: Portal, client: Client) -> None:
     told = client.result("app.info", "oauth")
     assert (told["ID"], told["CODE"], told["INSTALLED"]) == ("3", portal.application.client_id, True)
-    assert client.result("app.info")["SCOPE"] == ["call", "crm", "telephony", "user"]
+    assert client.result("app.info")["SCOPE"] == ["call", "crm", "im", "telephony", "user"]
 
 
 # -- run alone by a person -----------------------------------------------------------------------------------------

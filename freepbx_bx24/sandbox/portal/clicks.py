@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +10,7 @@ import phonenumbers
 from freepbx_bx24.errors import SandboxError
 from freepbx_bx24.sandbox.portal import crm, php
 from freepbx_bx24.sandbox.portal.auth import Caller
-from freepbx_bx24.sandbox.portal.registration import same_call
+from freepbx_bx24.sandbox.portal.registration import new_call, same_call, stripped
 from freepbx_bx24.sandbox.portal.state import OUTGOING, Call, Context, Line
 from freepbx_bx24.sandbox.portal.subscriptions import CALL_START, CALLBACK_START
 
@@ -31,24 +29,15 @@ def click(
     """
     check_bound(context, CALL_START)
     chosen = line_of(context, line)
-    phone = re.sub(r"[^0-9#*+,;]", "", number)
+    phone = stripped(number)
     if not phone:
         raise SandboxError("there is nothing to dial in that number", "Click on a phone number.")
     if not context.world.active_employee(user_id):
         raise SandboxError(f"user {user_id} is no active user of this portal", "Click as an employee.")
-    application, now = context.application, context.state.clock.now()
-    call = Call(
-        call_id=f"externalCall.{secrets.token_hex(16)}.{int(now)}",
-        external_call_id=None,
-        call_type=OUTGOING,
-        phone_number=phone,
-        line=chosen,
-        portal_number=chosen.number if chosen else f"REST_APP:{application.app_id}",
-        started=datetime.fromtimestamp(int(now), php.PORTAL_ZONE),
-        user_id=user_id,
-        caller=Caller(user_id, application.app_id, application.app_name, application.scopes),
-        registered_at=now,
-    )
+    application = context.application
+    caller = Caller(user_id, application.app_id, application.app_name, application.scopes)
+    started = datetime.fromtimestamp(int(context.state.clock.now()), php.PORTAL_ZONE)
+    call = new_call(context, caller, user_id, OUTGOING, phone, chosen, started)
     known = same_call(context, call)
     if known:
         call = known

@@ -54,10 +54,13 @@ def _queue(context: Context, name: str, data: dict[str, Any], message_id: str, u
 
 
 def _auth(context: Context, server: AuthorizationServer, user_id: int) -> dict[str, Any]:
-    """The `auth` of an online event: tokens of the person who caused it, never a refresh token."""
+    """The `auth` of an online event: tokens of the person who caused it, if any; never a refresh token."""
     tokens = server.issue(user_id or context.application.user_id)
     context.credentials.refresh_tokens.pop(tokens.pop("refresh_token"))
     portal = urlsplit(tokens["client_endpoint"]).netloc
+    if not user_id:  # nobody's: there is no token to act with
+        del context.credentials.tokens[tokens["access_token"]]
+        tokens = {name: tokens[name] for name in ("client_endpoint", "server_endpoint", "member_id", "status")}
     return {**tokens, "domain": portal, "application_token": context.application.application_token}
 
 

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from freepbx_bx24.sandbox.portal import crm, php
-from freepbx_bx24.sandbox.portal.auth import check_auth_type
+from freepbx_bx24.sandbox.portal.auth import Caller, check_auth_type
 from freepbx_bx24.sandbox.portal.errors import refusal
 from freepbx_bx24.sandbox.portal.lines import line_for_call
-from freepbx_bx24.sandbox.portal.state import Call, Context
+from freepbx_bx24.sandbox.portal.state import Call, Context, Line
 
 DEDUPE_WINDOW = timedelta(minutes=30)
 TYPES = {str(number): number for number in range(1, 6)}
@@ -46,24 +46,14 @@ def register(context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
         raise refusal("Unknown TYPE")
     now = context.state.clock.now()
     started = _start_date(parameters.get("CALL_START_DATE"), now)
-    phone = re.sub(r"[^0-9#*+,;]", "", php.text(parameters.get("PHONE_NUMBER")))
+    phone = stripped(php.text(parameters.get("PHONE_NUMBER")))
     if not phone:
         raise refusal("Unsupported phone number format")
     check_person(context, user_id)
 
     line = line_for_call(context, php.text(parameters.get("LINE_NUMBER")).strip())
-    call = Call(
-        call_id=f"externalCall.{secrets.token_hex(16)}.{int(now)}",
-        external_call_id=php.text(parameters.get("EXTERNAL_CALL_ID")) or None,
-        call_type=call_type,
-        phone_number=phone,
-        line=line,
-        portal_number=line.number if line else f"REST_APP:{context.caller.app_id or ''}",
-        started=started,
-        user_id=user_id,
-        caller=context.caller,
-        registered_at=now,
-    )
+    name = php.text(parameters.get("EXTERNAL_CALL_ID")) or None
+    call = new_call(context, context.caller, user_id, call_type, phone, line, started, name)
     known = same_call(context, call)
     if known:
         call = known
@@ -73,6 +63,37 @@ def register(context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
     if php.truth(1 if parameters.get("SHOW") is None else parameters["SHOW"]):
         context.state.push_card("show", call, user_id, "register")
     return _result(call, known is not None)
+
+
+def new_call(
+    context: Context,
+    caller: Caller,
+    user_id: int,
+    call_type: int,
+    phone: str,
+    line: Line | None,
+    started: datetime,
+    external_call_id: str | None = None,
+) -> Call:
+    """A call of `caller`'s application that nobody has added to the portal's table yet."""
+    now = context.state.clock.now()
+    return Call(
+        call_id=f"externalCall.{secrets.token_hex(16)}.{int(now)}",
+        external_call_id=external_call_id,
+        call_type=call_type,
+        phone_number=phone,
+        line=line,
+        portal_number=line.number if line else f"REST_APP:{caller.app_id or ''}",
+        started=started,
+        user_id=user_id,
+        caller=caller,
+        registered_at=now,
+    )
+
+
+def stripped(number: str) -> str:
+    """A phone number as the portal keeps it; empty where nothing of it can be dialled."""
+    return re.sub(r"[^0-9#*+,;]", "", number)
 
 
 def _start_date(value: Any, now: float) -> datetime:

@@ -17,7 +17,7 @@ def test_it_exchanges_a_code_and_reads_the_reply_as_its_own_type(
 ) -> None:
     given = app.get_oauth_token(code)
     assert (given.user_id, given.status.is_local, given.member_id) == (1, True, portal.application.member_id)
-    assert given.scope == ["call", "crm", "telephony", "user"]
+    assert given.scope == ["call", "crm", "im", "telephony", "user"]
     assert given.client_endpoint == f"{portal.url}/rest/"
     assert given.portal_domain == "127.0.0.1"
     left = given.oauth_token.expires - datetime.now(timezone.utc)
@@ -98,12 +98,12 @@ def test_it_reads_the_profile_the_application_and_the_scopes_as_its_own_types(
     assert (profile.bitrix_id, profile.admin, profile.name) == (1, True, "Admin")
     assert (about.bitrix_id, about.code, about.version) == (3, portal.application.client_id, 1)
     assert about.status.is_local and about.installed and not about.payment_expired
-    assert client.scope().result == client.scope(full=True).result == ["call", "crm", "telephony", "user"]
+    assert client.scope().result == client.scope(full=True).result == ["call", "crm", "im", "telephony", "user"]
 
 
 def test_it_reads_what_a_webhook_may_do(webhook: BitrixWebhook) -> None:
     about = webhook.get_client().app.info().value
-    assert (about.scope, about.license) == (["call", "crm", "telephony", "user"], "ru_nfr")
+    assert (about.scope, about.license) == (["call", "crm", "im", "telephony", "user"], "ru_nfr")
 
 
 def test_it_reads_the_server_times_of_an_answer(client: BaseClient) -> None:

@@ -16,7 +16,7 @@ from freepbx_bx24.bitrix24.token_store import TokenStore
 from freepbx_bx24.bitrix24.tokens import from_grant
 from freepbx_bx24.bitrix24.transport import Transport
 from freepbx_bx24.errors import LoginNeeded, PortalAuthorisation, TokenExpired
-from freepbx_bx24.settings import PortalSettings
+from tests.support.application import application_settings
 
 
 @pytest.fixture
@@ -30,18 +30,7 @@ def transport():
 def access(portal, transport, tmp_path):
     """The way in of somebody who has just logged in."""
     log_in(portal, transport, tmp_path)
-    return application_access(settings(portal), tmp_path, transport)
-
-
-def settings(portal) -> PortalSettings:
-    application = portal.application
-    return PortalSettings(
-        "",
-        url=portal.url,
-        client_id=application.client_id,
-        client_secret=application.client_secret,
-        oauth_url=portal.oauth_url,
-    )
+    return application_access(application_settings(portal), tmp_path, transport)
 
 
 def log_in(portal, transport, folder) -> None:
@@ -84,7 +73,7 @@ def test_an_expired_token_is_renewed_and_the_new_one_opens_the_portal(portal, tr
 def test_tokens_of_a_second_are_renewed_again_and_again(portal, transport, tmp_path):
     portal.switches.token_seconds = 1
     log_in(portal, transport, tmp_path)
-    running = application_access(settings(portal), tmp_path, transport)
+    running = application_access(application_settings(portal), tmp_path, transport)
     seen = set()
     ends = time.monotonic() + 3.5
     while time.monotonic() < ends:
@@ -121,7 +110,7 @@ def test_what_is_no_dead_grant_needs_no_login_once_it_is_put_right(portal, trans
     assert refused.value.hint
     portal.switches.oauth_error = ""
     # A new process, as after a reload of the settings.
-    assert call(transport, application_access(settings(portal), tmp_path, transport).renewed(key, 5))
+    assert call(transport, application_access(application_settings(portal), tmp_path, transport).renewed(key, 5))
 
 
 def test_a_renamed_portal_is_found_by_the_next_token(portal, transport, access):

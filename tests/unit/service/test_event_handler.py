@@ -12,7 +12,9 @@ from typing import Any, Iterator
 
 import pytest
 
+from freepbx_bx24.bitrix24 import exposure
 from freepbx_bx24.bitrix24.events import CALLBACK, CLICK
+from freepbx_bx24.bitrix24.exposure import MARK, Place
 from freepbx_bx24.sandbox.portal import Portal
 from freepbx_bx24.sandbox.portal.event_delivery import form
 from freepbx_bx24.service import event_handler, event_token
@@ -82,13 +84,14 @@ def click(**changes: Any) -> dict[str, Any]:
 def test_the_portals_posts_are_bound_learned_and_handed_over(handler: Handler, portal: Portal) -> None:
     assert [row["offline"] for row in portal.ledger()["bindings"]] == [False, False]
     call_id = portal.click(1101, PHONE)
+    wait_until(lambda: len(handler.events) == 1, 20)
     portal.callback(PHONE)
     wait_until(lambda: len(handler.events) == 2, 20)
     assert {one.name for one in handler.events} == {CLICK, CALLBACK}
     assert call_id in {one.data.get("CALL_ID") for one in handler.events}
     assert handler.knows() == portal.application.application_token
     wait_until(lambda: [row["status"] for row in portal.ledger()["deliveries"]] == [200, 200], 20)
-    assert asked(portal).count("app.info") == 1, "a token that is known is compared here"
+    assert asked(portal).count("app.info") == 2, "the stranger's and our own, once; what is known is compared here"
     assert handler.polls() == 0
 
 
@@ -110,11 +113,17 @@ def test_while_no_token_is_known_the_portal_must_vouch_for_a_post(handler: Handl
 
 
 def test_a_token_of_another_application_does_not_vouch(handler: Handler, portal: Portal) -> None:
+    portal.application.app_id = "4"
     token = portal.issue_tokens()["access_token"]
-    portal.application.client_id = "local.another.1"
     handler.send(form(click(application_token="forged-token", access_token=token)))
-    wait_until(lambda: asked(portal).count("app.info") == 1, 20)
+    wait_until(lambda: asked(portal).count("app.info") == 2, 20)
     wait_until(lambda: handler.lane.handler is not None and handler.lane.handler._posts.empty(), 20)
+    assert (handler.events, handler.knows()) == ([], "")
+
+
+def test_a_form_of_nobody_in_the_portal_can_not_teach_the_token(handler: Handler, portal: Portal) -> None:
+    portal.callback(PHONE)
+    wait_until(lambda: [row["status"] for row in portal.ledger()["deliveries"]] == [403], 20)
     assert (handler.events, handler.knows()) == ([], "")
 
 
@@ -129,7 +138,6 @@ GOOD = form(click(application_token="t" * 32))
         ({"body": form(click(application_token="x" * 32))}, 403, "a wrong auth[application_token]"),
         ({"body": form(click(application_token=""))}, 403, "no auth[application_token]"),
         ({"body": form(click())}, 403, "no auth[application_token]"),
-        ({"body": b""}, 403, "no auth[application_token]"),
         ({"body": b"\xff" * 1000}, 403, "no auth[application_token]"),
         ({"body": b"&".join(b"a%d=1" % at for at in range(300))}, 400, "a form of more than 200 fields"),
         ({"body": form({**click(application_token="t" * 32), "event": "no event"})}, 400, "no event"),
@@ -160,6 +168,11 @@ def test_what_is_no_event_of_the_portals_is_refused_without_work(
     assert [record.getMessage() for record in caplog.records if "refused" in record.getMessage()] == [
         f"refused at the events' handler: {why}"
     ]
+
+
+def test_an_empty_post_is_refused_without_a_word(handler: Handler, caplog: pytest.LogCaptureFixture) -> None:
+    assert exposure.ask(Place(handler.port, False, "127.0.0.1"), PATH, "POST").endswith(MARK + b"400\n")
+    assert "refused" not in caplog.text
 
 
 def test_a_body_of_a_megabyte_is_not_read(handler: Handler) -> None:

@@ -167,6 +167,18 @@ def test_a_lost_answer_costs_no_event(lane: Lane, portal: Portal) -> None:
     assert queue(portal) == []
 
 
+def test_reserved_events_are_found_behind_any_number_that_nobody_has_read(lane: Lane, portal: Portal) -> None:
+    lane.lane.turn()
+    for user_id in range(1101, 1161):
+        portal.click(user_id, PHONE)
+    last = {"clear": 0, "limit": 3, "order": {"ID": "DESC"}}
+    lane.runtime.client.call("event.offline.get", last, total_seconds=5)  # and then it was killed
+    lane.lane._begin(lane.runtime.settings)
+    wait_until(lambda: lane.lane.turn() >= 0 and queue(portal) == [], 20)
+    assert sorted(int(one.data["USER_ID"]) for one in lane.events) == list(range(1101, 1161))
+    assert [one.data["USER_ID"] for one in lane.events[:3]] == ["1158", "1159", "1160"]
+
+
 def test_an_event_that_can_not_be_kept_comes_again(lane: Lane, portal: Portal) -> None:
     lane.lane.turn()
     portal.click(1101, PHONE)
