@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from http.client import HTTPConnection
 from types import TracebackType
 from typing import Any
 
@@ -18,24 +19,30 @@ class Changes:
     """One open stream of changes; a context manager."""
 
     def __init__(self, address: str, version: str = "") -> None:
-        headers = {"Last-Event-ID": version} if version else {}
-        self.answer = requests.get(f"{address}changes", headers=headers, stream=True, timeout=SECONDS)
-        assert self.answer.status_code == 200, self.answer.text
-        self._lines = self.answer.iter_lines()
+        # Not requests: it waits until a piece of its own size has come.
+        self._connection = HTTPConnection(address.split("/")[2], timeout=SECONDS)
+        self._connection.request("GET", "/changes", headers={"Last-Event-ID": version} if version else {})
+        self._answer = self._connection.getresponse()
+        assert self._answer.status == 200, self._answer.status
         self.version = version
 
     def next(self) -> dict[str, Any]:
         """The next change that is told."""
         found: dict[str, Any] = {}
-        for line in self._lines:
-            name, _, value = line.decode("ascii").partition(": ")
+        while line := self._answer.readline():
+            name, _, value = line.decode("ascii").rstrip("\n").partition(": ")
             if name == "id":
                 self.version = value
             elif name == "data":
                 found = json.loads(value)
-            elif not line and found:
+            elif not name and found:
                 return found
         raise AssertionError("the stream has ended")
+
+    def close(self) -> None:
+        """Leave."""
+        self._answer.close()
+        self._connection.close()
 
     def until(self, key: str) -> Any:
         """The item `key` as soon as it is told."""
@@ -50,7 +57,7 @@ class Changes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.answer.close()
+        self.close()
 
 
 class Browser:
