@@ -163,7 +163,9 @@ def test_a_refused_click_and_a_strangers_name_are_text_on_the_page(recorded: Wor
 
 
 def test_everything_can_be_reached_by_keys_and_has_a_name(screen: Screen) -> None:
-    places = screen.driver.find_elements(By.CSS_SELECTOR, "a, [role=switch], form input, form button, select, audio, aside, main > section")
+    places = screen.driver.find_elements(
+        By.CSS_SELECTOR, "a, [role=switch], form input, form button, select, audio, aside, main > section"
+    )
     assert [place.get_attribute("outerHTML") for place in places if not place.accessible_name] == []
     body = screen.find("body")
     reached = set()
