@@ -131,6 +131,7 @@ verify_manager() {
     problems=$(manager_problems) || code=$?
     if ((code == 0)); then
         say "The user [$manager_user] logs in to Asterisk's manager interface."
+        verify_clicks
     elif ((code == 2)); then
         # No fault of what was installed: Asterisk 16 so claims to listen after it was switched off and on by reloads.
         warn "Asterisk's manager interface is on but does not answer, so the service can't watch calls. If it was" \
@@ -148,9 +149,22 @@ manager_listens() {
     grep -Eq '^ *Manager \(AMI\): +Yes' <<<"$(asterisk_says "manager show settings")"
 }
 
+# The user who dials, where there is to be one.
+verify_clicks() {
+    local problems
+    [[ -e $clicks_file ]] && dials || return 0
+    if problems=$(manager_problems "$clicks_file" dials); then
+        say "The user [$manager_user-clicks] may dial for clicks and callbacks of the portal."
+    else
+        warn "clicks and callbacks can't be dialled:"
+        printf '%s\n' "$problems" >&2
+    fi
+}
+
 # With what is installed, as it will be used, and as the same user.
-manager_problems() {
-    timeout 40 runuser -u "$asterisk_user" -- "$program/venv/bin/python3" -IB -m freepbx_bx24.pbx.ami_probe "$manager_file" 2>&1
+manager_problems() { # [FILE dials]
+    (($#)) || set -- "$manager_file"
+    timeout 40 runuser -u "$asterisk_user" -- "$program/venv/bin/python3" -IB -m freepbx_bx24.pbx.ami_probe "$@" 2>&1
 }
 
 reload_without_manager() {

@@ -80,6 +80,8 @@ def look() -> Iterator[Finding]:
     yield from hooks()
     if settings:
         yield from manager(settings.manager_file)
+        if settings.dials:
+            yield from dialling(settings.clicks_file)
         yield from recordings(settings)
     yield from service()
 
@@ -217,6 +219,12 @@ def manager(path: Path) -> Iterator[Finding]:
     """The user of the manager interface is there, logs in, and may see calls."""
     for one in attempts(path):
         yield Finding("manager interface", one.right, one.text, one.hint)
+
+
+def dialling(path: Path) -> Iterator[Finding]:
+    """Clicks or callbacks are on: the user who may dial is there, and logs in."""
+    for one in attempts(path, dials=True):
+        yield Finding("clicks and callbacks", one.right, one.text, one.hint)
 
 
 def service(path: Path | None = None) -> Iterator[Finding]:

@@ -106,10 +106,10 @@ class Originator:
             ami.stop(seconds)
 
     @property
-    def connected(self) -> bool:
-        """Whether an order could be given now."""
+    def connects(self) -> bool:
+        """Whether there is no connection yet, and the first try is still under way."""
         ami = self._ami
-        return ami is not None and ami.connected
+        return ami is not None and not ami.connected and ami.failure is None
 
     def begin(self, order: Order) -> None:
         """Give an order; returns when Asterisk has taken it.

@@ -63,11 +63,13 @@ class ClickLane(threading.Thread):
         self._waiting: dict[int, Row] = {}  # callbacks that are to be dialled later
         self._looked = 0.0
         self._connects = False
+        self._connects_since = 0.0
 
     def use(self) -> None:
         """The settings are new: connect where something may be dialled now, and only there."""
         dials = self.runtime.settings.dials
         if dials and not self._connects:
+            self._connects_since = time.monotonic()
             self._originator.start(self.runtime.settings.clicks_file)
             if not self.is_alive() and not self.runtime.stopping.is_set():
                 self.runtime.beats.register("clicks", max(BEAT_SECONDS * self.runtime.scale, 10.0))
@@ -181,7 +183,7 @@ class ClickLane(threading.Thread):
             self._failed(row.uniqueid, NO_PBX)
 
     def _order(self, running: Running) -> None:
-        row, dial, patience = running.row, running.dial, time.monotonic() + CONNECT_SECONDS
+        row, dial, patience = running.row, running.dial, self._connects_since + CONNECT_SECONDS
         ring = originate.TARGET if row.kind == CALLBACK else originate.MOBILE if dial.mobile else originate.PERSON
         order = Order(
             row.uniqueid,
@@ -192,7 +194,7 @@ class ClickLane(threading.Thread):
             dial.extension,
             click_calls.variables(row, dial),
         )
-        while not self._originator.connected and time.monotonic() < patience and not self.runtime.stopping.is_set():
+        while self._originator.connects and time.monotonic() < patience and not self.runtime.stopping.is_set():
             time.sleep(0.05)
         try:
             self._originator.begin(order)

@@ -15,23 +15,24 @@ from tests.support.running_service import wait_until
 
 from .dialled import SAID
 
-# Ring group 601 is the target of callbacks, for one line queue 701, for another one extension 114.
+# Ring group 601 is the target of callbacks, for one line queue 702, for another one extension 134.
 QUEUE_LINE, EXTENSION_LINE = "+74957770101", "+74957770102"
+TARGETS = {QUEUE_LINE: "702", EXTENSION_LINE: "134"}
 CLICKS = """
 clicks: {enabled: yes, from_mobile: own_mobile, countries: [RU, KZ]}
 callbacks: {target: 601, attempts: 2, pause: 1}
 """
 INSTALL = f"{SOURCE}/install.sh"
-HURRY = "0.2"
+HURRY = "0.05"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def dialling(world: World) -> Iterator[World]:
     """The world with such a service; the manager user who may dial goes again afterwards."""
     wait_quiet(world)
     with logged_in(world):
         text = world.pbx.root.outside(YAML).read_text(encoding="utf-8")
-        for line, target in ((QUEUE_LINE, "701"), (EXTENSION_LINE, "114")):
+        for line, target in TARGETS.items():
             text, changed = re.subn(re.escape(f'"{line}": {{'), f'"{line}": {{callbacks: {target}, ', text)
             assert changed == 1, text
         with world.yaml(text + CLICKS):
@@ -57,7 +58,7 @@ def serve(world: World, scale: str = HURRY) -> None:
 def quiet(dialling: World) -> Iterator[None]:
     """Each test begins with everybody's phone free, and answered after a moment; numbers outside ring."""
     wait_quiet(dialling)
-    for device in range(111, 120):
+    for device in [*range(111, 120), *range(121, 124), 134]:
         dialling.pbx.phone(device).behaviour = answer(0.3)
     dialling.pbx.trunk.behaviour = dialling.pbx.reserve_trunk.behaviour = ring()
     yield

@@ -121,6 +121,14 @@ def test_a_token_of_another_application_does_not_vouch(handler: Handler, portal:
     assert (handler.events, handler.knows()) == ([], "")
 
 
+def test_the_post_of_an_installation_teaches_the_token_and_is_no_click(handler: Handler, portal: Portal) -> None:
+    auth = {**portal.issue_tokens(), "application_token": portal.application.application_token}
+    installed = {"event": "ONAPPINSTALL", "ts": 1790000100, "data": {"VERSION": 1, "INSTALLED": "Y"}, "auth": auth}
+    assert handler.send(form(installed)) == 200
+    wait_until(lambda: handler.knows() == portal.application.application_token, 20)
+    assert handler.events == []
+
+
 def test_a_form_of_nobody_in_the_portal_can_not_teach_the_token(handler: Handler, portal: Portal) -> None:
     portal.callback(PHONE)
     wait_until(lambda: [row["status"] for row in portal.ledger()["deliveries"]] == [403], 20)
