@@ -154,7 +154,7 @@ def sent(world: World, numbers: dict[str, str]) -> dict[str, Sent]:
 
 
 @pytest.fixture(scope="module")
-def as_wav(world: World) -> Iterator[dict[str, Sent]]:
+def as_wav(world: World) -> dict[str, Sent]:
     """All calls, with nothing in the way."""
     with recording_world(world, "format: wav"):
         start(world)
@@ -162,13 +162,13 @@ def as_wav(world: World) -> Iterator[dict[str, Sent]]:
             numbers = make_calls(world, {**DIDS, **REFUSED}, lambda: None)
             found = sent(world, numbers)
             wait_until(lambda: "stuck.wav was given up" in world.log(), 30, world.explain)
-            yield found
+            return found
         finally:
             world.product.stop()
 
 
 @pytest.fixture(scope="module")
-def as_mp3(world: World) -> Iterator[dict[str, Sent]]:
+def as_mp3(world: World) -> dict[str, Sent]:
     """All calls; the portal is down from their talks on until half a minute after their ends, and then the service is
     killed while it sends the first recording to an upload address."""
     with recording_world(world, "format: mp3, base64_up_to: 0"):
@@ -182,8 +182,9 @@ def as_mp3(world: World) -> Iterator[dict[str, Sent]]:
                 world.product.stop(signal.SIGKILL)
                 gate.abort()
             start(world)
-            yield sent(world, numbers)
+            return sent(world, numbers)
         finally:
+            world.portal.stop()  # wherever it ended: up is up once
             world.portal.start()
             world.product.stop()
 
