@@ -55,6 +55,7 @@ Settings, written into a new (or still unedited) /etc/freepbx_bx24.yaml:
   --uninstall              remove everything; edited settings and kept calls stay
   --uninstall --purge      remove these as well
   --demo [--once|--remove] set up a sandbox (not beside a running Asterisk) and place five calls in it
+  --demo --listen ADDRESS  the same, and its page for other machines, too
   --help                   this text
 TEXT
 }
@@ -104,7 +105,7 @@ read_options() {
         option=$1
         shift
         case $option in
-            --webhook-url | --portal-url | --client-id | --client-secret-file | --country | --default-person | --default-line)
+            --listen | --webhook-url | --portal-url | --client-id | --client-secret-file | --country | --default-person | --default-line)
                 (($#)) || refuse 2 "$option needs a value; see --help"
                 value=$1
                 shift
@@ -120,6 +121,7 @@ read_options() {
             --uninstall) action=uninstall ;;
             --purge) purge=yes ;;
             --demo) action=demo ;;
+            --listen) demo_listen=(--listen "$value") ;;
             --once | --remove) demo_options+=("$option") ;;
             --help) action=help ;;
             *) refuse 2 "there is no option $option; see --help" ;;
@@ -127,6 +129,7 @@ read_options() {
     done
     [[ $purge == no || $action == uninstall ]] || refuse 2 "--purge goes with --uninstall only"
     ((${#demo_options[@]} == 0)) || [[ $action == demo ]] || refuse 2 "${demo_options[0]} goes with --demo only"
+    ((${#demo_listen[@]} == 0)) || [[ $action == demo && ${#demo_options[@]} == 0 ]] || refuse 2 "--listen goes with --demo alone"
     ((${#demo_options[@]} < 2)) || refuse 2 "--demo takes --once or --remove, not both"
     [[ $dry == no || $action != demo ]] || refuse 2 "--demo has no dry run"
     check_settings
@@ -135,7 +138,7 @@ read_options() {
 start_values() {
     action=install dry=no purge=no begun=no logging=no changes=0 shape=plain
     webhook_url='' portal_url='' client_id='' client_secret_file='' client_secret='' country='' default_person='' default_line=''
-    demo_options=() records=()
+    demo_options=() demo_listen=() records=()
 }
 
 report_error() { # LINE COMMAND

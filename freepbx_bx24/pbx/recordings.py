@@ -23,7 +23,6 @@ MOST_DAYS = 3
 LOOK_SECONDS = 0.5  # between two looks; size and time of change must be the same at both
 # Of what tells no length itself only time tells that it has ended: MixMonitor writes every 20 ms while there is sound.
 STILL_SECONDS = 2.0
-LONGEST_NOTE = 10_000  # characters looked at of what stands beside a voicemail message
 
 SIGNIFICANT_DIGITS = 7  # the last of a client's number, that all ways to write it share
 
@@ -68,11 +67,6 @@ class GaveUp:
     empty: bool = False
 
 
-def folders_of(named: Sequence[str], configuration: Path) -> tuple[Path, ...]:
-    """Where recordings may lie: the folders that are named, else those of Asterisk's spool (by its asterisk.conf)."""
-    return tuple(map(Path, named)) or spool_folders(configuration)
-
-
 def spool_folders(configuration: Path) -> tuple[Path, ...]:
     """Where Asterisk keeps recordings and voicemail, by its asterisk.conf; the usual place where that does not say."""
     parser = configparser.ConfigParser(strict=False, interpolation=None, inline_comment_prefixes=(";",), delimiters="=")
@@ -110,21 +104,6 @@ def locate(names: Sequence[str], folders: Sequence[Path]) -> Found:
         elif real not in files:
             files.append(real)
     return Found(tuple(files), tuple(refused), tuple(missing))
-
-
-def is_message_of(file: Path, since: float, until: float) -> bool:
-    """Whether a voicemail message was left between two times: where one before it is deleted, others take its name.
-
-    Asterisk writes the time when it was left beside it (`origtime` in msgNNNN.txt); where it does not say, it is.
-
-    :param since, until: wall clock seconds of the call.
-    """
-    try:
-        with file.with_suffix(".txt").open(encoding="utf-8", errors="replace") as opened:
-            said = re.search(r"^origtime=([0-9]{1,12})$", opened.read(LONGEST_NOTE), re.MULTILINE)
-    except OSError:
-        return True
-    return said is None or since - 1 <= int(said[1]) <= until + 1
 
 
 def of_channels(uniqueids: Sequence[str], days: Sequence[date], folders: Sequence[Path]) -> Found:

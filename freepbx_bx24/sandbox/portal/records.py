@@ -34,7 +34,6 @@ DISK_FULL = "The disk space quota is exceeded"
 NAME_TAKEN = "A file with this name already exists"
 STORED, DOWNLOADED = (".wav", ".mp3"), (".wav", ".mp3", ".flac")
 DOWNLOAD_SECONDS = 30
-MOST_KEPT = 64 * 1024 * 1024  # bytes of recordings that can still be played
 
 
 def attach_record(context: Context, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -137,11 +136,8 @@ def _store(context: Context, call: Call, name: str, content: bytes, mode: str) -
         replaced = call.records[-1]
         context.state.folder_files.pop((replaced.folder, replaced.name), None)
     context.state.folder_files[folder, name] = record
+    context.state.keep_sound(record.file_id, content)
     call.records.append(record)
-    contents = context.state.contents
-    contents[record.file_id] = content
-    while sum(map(len, contents.values())) > MOST_KEPT:
-        del contents[next(iter(contents))]
     return {"FILE_ID": record.file_id}
 
 

@@ -177,6 +177,14 @@ class Portal:
         with self.lock:
             return ledger(self.state, self.world)
 
+    def recording(self, call_id: str) -> tuple[str, bytes] | None:
+        """A finished call's recording: its name and bytes; None where it has none, or one too old to be kept."""
+        with self.lock:
+            call = self.state.finished_call(call_id)
+            record = call.records[-1] if call and call.records else None
+            content = self.state.sounds.get(record.file_id) if record else None
+            return (record.name, content) if record and content is not None else None
+
     def reset(self) -> None:
         """Forget all calls and requests, restore world, switches, credentials and application, drop delays, scripts,
         faults and gates. The clock goes on."""
@@ -234,14 +242,6 @@ class Portal:
             context = self._own_context()
             data = clicks.callback(context, number, text, line, (crm_entity_type, int(crm_entity_id or 0)))
             return fire(context, self.authorization_server(self.url), CALLBACK_START, data, 0)
-
-    def recording(self, call_id: str) -> tuple[str, bytes] | None:
-        """Name and content of a call's newest recording, while it is among those that are kept."""
-        with self.lock:
-            call = self.state.finished_call(call_id)
-            record = call.records[-1] if call and call.records else None
-            content = self.state.contents.get(record.file_id) if record else None
-            return (record.name, content) if record and content is not None else None
 
     def expire_tokens(self) -> None:
         """All access tokens expire now, `access_token` too."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from array import array
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +10,11 @@ from typing import Any, Iterator
 
 from freepbx_bx24.sandbox.pbx.configs import MONITOR
 from freepbx_bx24.sandbox.pbx.record import answer
-from freepbx_bx24.sandbox.pbx.sound import TONE_HERTZ
 from freepbx_bx24.sandbox.product import YAML
 from tests.live.world import World, wait_quiet
 from tests.support.running_service import wait_until
 from tests.support.sounds import wav
 
-TALK = 3.0  # seconds
 SPOKEN = answer(0.5, sound=True)
 
 
@@ -46,27 +43,12 @@ def files_of(world: World, before: set[Path]) -> list[Path]:
     return sorted(set(world.pbx.root.outside(MONITOR).rglob("*.wav")) - before)
 
 
-def call(world: World, did: str, talk: float | None = TALK) -> tuple[str, list[Path], dict[str, Any]]:
+def call(world: World, did: str, talk: float) -> tuple[str, list[Path], dict[str, Any]]:
     """A client's call with sound on both sides, from its beginning until the CRM has its recording: its number, the
     files on the PBX, the one recording in the CRM."""
     before = set(world.pbx.root.outside(MONITOR).rglob("*.wav"))
     number = world.new_number()
     world.pbx.trunk.call(did, number, talk=talk, sound=True).wait(40)
-    return number, *stored(world, number, before)
-
-
-def transferred(world: World) -> tuple[str, list[Path], dict[str, Any]]:
-    """The same of a call that 101 hands over to 102, blind; both talk as long."""
-    before = set(world.pbx.root.outside(MONITOR).rglob("*.wav"))
-    number = world.new_number()
-    placed = world.pbx.trunk.call("74957770101", number, sound=True)
-    first = world.pbx.phone(101).received()
-    first.wait_answered()
-    time.sleep(TALK)
-    first.transfer("102")
-    world.pbx.phone(102).received().wait_answered()
-    time.sleep(TALK)
-    placed.hang_up()
     return number, *stored(world, number, before)
 
 
@@ -85,15 +67,6 @@ def same_samples(record: dict[str, Any], samples: array[int]) -> None:
     assert record["FILENAME"].endswith(".wav")
 
 
-def has_the_tone(samples: array[int], seconds: float) -> None:
-    """It is so long, and what the telephones sent is heard in it."""
-    assert seconds - 1.0 <= len(samples) / 8000 <= seconds + 2.0
-    middle = samples[len(samples) // 2 - 1200 : len(samples) // 2 + 1200]
-    assert max(middle) > 2000
-    crossings = sum(1 for one, other in zip(middle, middle[1:]) if one < 0 <= other)
-    assert abs(crossings / (len(middle) / 8000) - TONE_HERTZ) < 40
-
-
 @contextmanager
 def dialplan(world: World, text: str) -> Iterator[None]:
     """More dialplan of the admin's for a while."""
@@ -108,9 +81,3 @@ def dialplan(world: World, text: str) -> Iterator[None]:
                 yield
     finally:
         path.write_text(kept)
-
-
-_MEMBERS = f"{MONITOR}/${{STRFTIME(,,%Y/%m/%d)}}/external-101-${{CALLERID(num)}}-${{STRFTIME(,,%Y%m%d-%H%M%S)}}"
-# A queue's member whom FreePBX records by the member's own setting: MixMonitor starts on the channel that rings him. An
-# extension of its own goes before the pattern, which has the priorities that follow.
-RECORDED_MEMBER = f"[from-queue-exten-only]\nexten => 101,1,MixMonitor({_MEMBERS}-${{UNIQUEID}}.wav,b)\n"

@@ -13,7 +13,7 @@ import pytest
 from freepbx_bx24.sandbox.pbx.configs import MONITOR
 from freepbx_bx24.sandbox.portal import Reply
 from tests.live import fire
-from tests.live.world import World
+from tests.live.world import World, wait_quiet
 from tests.support.running_service import wait_until
 from tests.support.sounds import samples_of, wav
 
@@ -22,14 +22,8 @@ from .recorded import SPOKEN, call, dialplan, recording, same_samples, stored
 ATTACH = "telephony.externalcall.attachrecord"
 AWAY_SECONDS = 30.0
 SHORT = 1.0  # seconds of talk
-# What a DID's calls are recorded as, by the admin's dialplan: a file, and whether the PBX has made it.
-NAMED = {
-    "a link out of the folder": f"{MONITOR}/link.wav",
-    "dots out of the folder": f"{MONITOR}/../../../../etc/shadow.wav",
-    "a header that is never closed": f"{MONITOR}/never.wav",
-    "forty megabytes": f"{MONITOR}/long.wav",
-}
-DIDS = {what: f"7495777090{number}" for number, what in enumerate(NAMED)}
+LONG = f"{MONITOR}/long.wav"  # what a call is recorded as, by the admin's dialplan
+RINGS_101 = " same => n,Dial(PJSIP/101,20)\n same => n,Hangup()\n"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +33,10 @@ def recorded(world: World) -> Iterator[World]:
 
 
 @pytest.fixture(autouse=True)
-def a_portal_that_is_well(recorded: World) -> Iterator[None]:
+def all_is_well(recorded: World) -> Iterator[None]:
+    """Before: 101 takes calls and speaks. Afterwards the portal has its usual limits again."""
+    wait_quiet(recorded)
+    recorded.pbx.phone(101).behaviour = SPOKEN
     kept = recorded.portal.switches.largest_body
     yield
     recorded.portal.switches.largest_body = kept
@@ -64,60 +61,19 @@ def asked(world: World) -> int:
     return len(world.portal.ledger()["requests"])
 
 
-# -- by what its name leads to ------------------------------------------------------------------------------------
+# -- by what it is ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def named(recorded: World) -> Iterator[dict[str, tuple[str, int]]]:
-    """A call of each name, all at once: its client's number; and where the log was before."""
-    outside = recorded.pbx.root.outside
-    folder = outside(MONITOR)
-    outside("/etc/shadow.wav").write_bytes(wav(bytes(32000)))
-    (folder / "link.wav").symlink_to("/etc/shadow.wav")
-    (folder / "never.wav").write_bytes(wav(bytes(32000), length=0))
-    (folder / "long.wav").write_bytes(wav(os.urandom(40_000_000)))
-    lines = ["[ext-did-custom]"]
-    for extension, (what, did) in enumerate(DIDS.items(), 141):
-        recorded.pbx.phone(extension).behaviour = SPOKEN
-        lines += [f"exten => {did},1,Set(MIXMONITOR_FILENAME={NAMED[what]})"]
-        lines += [f" same => n,Dial(PJSIP/{extension},20)", " same => n,Hangup()"]
-    mark = recorded.log_mark()
-    with dialplan(recorded, "\n".join(lines) + "\n"):
-        numbers = {what: recorded.new_number() for what in DIDS}
-        calls = [recorded.pbx.trunk.call(DIDS[what], number, talk=SHORT) for what, number in numbers.items()]
-        for one in calls:
-            one.wait(40)
-    yield {what: (number, mark) for what, number in numbers.items()}
-    for name in ("link.wav", "never.wav", "long.wav"):
-        (folder / name).unlink()
-    outside("/etc/shadow.wav").unlink()
-
-
-@pytest.mark.parametrize("what", ["a link out of the folder", "dots out of the folder"])
-def test_a_name_that_leads_out_of_the_folders_is_refused_and_logged(
-    recorded: World, named: dict[str, tuple[str, int]], what: str
-) -> None:
-    number, mark = named[what]
-    recorded.finished(number)
-    wait_until(lambda: f"a recording is refused: {NAMED[what]}" in recorded.log_since(mark), 20, recorded.explain)
-    wait_until(lambda: owed(recorded, number) == ["parked"], 20, recorded.explain)
-    assert recorded.finished(number)["records"] == []
-
-
-def test_one_that_is_never_completed_is_given_up_with_its_reason_and_the_call_stays_finished(
-    recorded: World, named: dict[str, tuple[str, int]]
-) -> None:
-    number, mark = named["a header that is never closed"]
-    wait_until(lambda: owed(recorded, number) == ["parked"], 40, recorded.explain)
-    assert "never.wav was given up: its length was never written" in recorded.log_since(mark)
-    told = recorded.finished(number)
-    assert (told["STATUS_CODE"], told["records"]) == ("200", [])
-
-
-def test_forty_megabytes_go_to_an_upload_address(recorded: World, named: dict[str, tuple[str, int]]) -> None:
-    number, _ = named["forty megabytes"]
-    _, record = stored(recorded, number, set(), seconds=60)
-    content = recorded.pbx.root.outside(NAMED["forty megabytes"]).read_bytes()
+def test_forty_megabytes_go_to_an_upload_address(recorded: World) -> None:
+    content, number = wav(os.urandom(40_000_000)), recorded.new_number()
+    file = recorded.pbx.root.outside(LONG)
+    file.write_bytes(content)
+    with dialplan(recorded, f"[ext-did-custom]\nexten => 74957770900,1,Set(MIXMONITOR_FILENAME={LONG})\n{RINGS_101}"):
+        recorded.pbx.trunk.call("74957770900", number, talk=SHORT).wait(40)
+    try:
+        _, record = stored(recorded, number, set(), seconds=60)
+    finally:
+        file.unlink()
     assert (record["mode"], record["size"]) == ("upload", len(content))
     assert record["sha256"] == hashlib.sha256(content).hexdigest()
     assert "token=" not in recorded.log()

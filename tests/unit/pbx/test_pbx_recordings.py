@@ -70,23 +70,6 @@ def test_a_message_has_no_ending_in_its_name_and_is_found_in_the_best_of_its_for
 
 
 @pytest.mark.parametrize(
-    ("note", "is_it"),
-    [
-        ("[message]\norigtime=1790000150\nduration=5\n", True),
-        ("[message]\norigtime=1790000090\n", False),
-        ("[message]\norigtime=1790000200\n", False),
-        ("[message]\norigdate=Mon Nov 30\n", True),
-        ("origtime=99999999999999999999\n", True),
-        (None, True),
-    ],
-)
-def test_a_message_is_the_calls_where_it_was_left_during_the_call(tmp_path: Path, note: str, is_it: bool) -> None:
-    if note is not None:
-        (tmp_path / "msg0000.txt").write_text(note)
-    assert recordings.is_message_of(tmp_path / "msg0000.wav", 1790000120.0, 1790000160.0) is is_it
-
-
-@pytest.mark.parametrize(
     ("name", "why"),
     [
         ("../../etc/passwd.wav", "upwards"),

@@ -18,7 +18,7 @@ EVERYWHERE = ("0.0.0.0", "::")
 
 
 def started_page(portal: Portal, listen: str = "") -> Page:
-    """The page, listening on loopback or on the address `listen`; on its usual port, or on a free one where that is taken.
+    """The page, on loopback or on the address `listen`; on its usual port, or on a free one where that is taken.
 
     :raises SandboxError: `listen` is no address of this machine.
     """

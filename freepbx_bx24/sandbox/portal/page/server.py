@@ -71,7 +71,7 @@ class Page:
             server.close()
 
     def __enter__(self) -> Page:
-        return self.start()
+        return self if self._server else self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -110,7 +110,7 @@ def _call(call: Call, place: int, cards: list[dict[str, Any]], world: World) -> 
         "number": call.phone_number,
         "client": entity.name if entity else "",
         "client_type": entity.entity_type.lower() if entity else "",
-        "new_client": call.created_lead is not None or bool(call.created_entities),
+        "new_client": entity is not None and entity.created_by_call == call.call_id,
         "line": (call.line.name or call.line.number) if call.line else "",
         "line_number": call.line.number if call.line else "",
         "person": call.outcome.user_id if call.outcome else call.user_id,

@@ -63,7 +63,7 @@ function phone(number) {
 
 const personName = (userId) => state.get(`person:${userId}`)?.name ?? `User ${userId}`;
 const clientName = (call) => call.client || phone(call.number);
-const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 // -- screens ----------------------------------------------------------------------------------------------------------
 
