@@ -42,6 +42,9 @@ def service(machine: Machine) -> Iterator[Finding]:
 def state(machine: Machine) -> Iterator[Finding]:
     """The service's folder can be written, and its disk has room."""
     folder = machine.state
+    if not folder.is_dir():
+        yield failure("state folder", f"there is no {folder}", "Run ./install.sh again.")
+        return
     for place in (folder, folder / "intake", folder / "journal.sqlite"):
         if place.exists() and not os.access(place, os.W_OK):
             yield failure("state folder", f"{place} can't be written", f"chown -R asterisk:asterisk {folder}")

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List
 import pytest
 
 from freepbx_bx24.checks import clone, host
+from freepbx_bx24.cli import check
 from freepbx_bx24.journal.records import REGISTER
 from freepbx_bx24.journal.store import Journal
 from freepbx_bx24.sandbox.portal import Portal
@@ -182,6 +183,16 @@ def nothing_comes_by(machine: PreparedMachine, *_: object) -> None:
     Journal(machine.folder / "state").close()
 
 
+def no_journal(machine: PreparedMachine, *_: object) -> None:
+    machine.answers["core show channels count"] = "120 calls processed\n"
+    (machine.folder / "state" / "journal.sqlite").write_text("this is no journal, and never was one\n" * 100)
+
+
+def no_state(_: object, __: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BX24_STATE_DIR", "/nowhere")
+    monkeypatch.setattr(check, "become_service_user", lambda: None)  # which says it to root
+
+
 def copied(machine: PreparedMachine, *_: object) -> None:
     other = machine.folder / "machine-id"
     other.write_text("0123456789abcdef0123456789abcdef\n")
@@ -259,6 +270,8 @@ FAULTS: dict[str, tuple[Break, str, str, str, str]] = {
     "a call that the portal refused": (parked, "backlog", "warning", "1 items wait for a person", "bx24 outbox"),
     "calls that are owed for long": (owed_for_long, "backlog", "warning", "the oldest for", "bx24 outbox"),
     "calls that do not come by": (nothing_comes_by, "calls", "warning", "of 120 calls", "asterisk -rvvv"),
+    "a journal that is damaged": (no_journal, "backlog", "failure", "damaged", "Start the service"),
+    "a machine without our folder": (no_state, "state folder", "failure", "no /nowhere", "./install.sh"),
     "a machine that was copied": (copied, "pbx_id", "warning", "copied from the one that is pbx-test", "pbx_id into"),
 }
 
