@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Callable
 
-from ..bitrix24.events import KNOWN, PortalEvent
+from ..bitrix24.events import PortalEvent, wanted_events
 from ..errors import JournalError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class EventIntake:
 
         :raises JournalError: it could not be kept: it has to come again.
         """
-        if event.name not in KNOWN:
+        if event.name not in wanted_events(self._runtime.settings):
             drop(event)
             return
         with self._lock:

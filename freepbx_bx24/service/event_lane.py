@@ -65,6 +65,7 @@ class EventLane(threading.Thread):
         self._trouble = Trouble(LOG, "the portal's events can be had again")
         self._event_at = time.monotonic() - AWAKE_SECONDS
         self._failures = 0
+        self._untaken: Fetched | None = None  # the portal has forgotten them, and they could not be kept here yet
         self.handler: EventHandler | None = None
         self._deaf = Trouble(LOG, "the events' handler listens again")
         self._begin(runtime.settings)
@@ -123,6 +124,8 @@ class EventLane(threading.Thread):
             return FOREVER_SECONDS
         if settings.portal.webhook_url:
             raise NeedsApplication("", "", 0)
+        if self._untaken:
+            self._hand_over(self._untaken)
         if self._waits_for_portal:
             return AWAY_SECONDS
         if self._settled_at is None or time.monotonic() - self._settled_at > BINDINGS_SECONDS:
@@ -151,9 +154,11 @@ class EventLane(threading.Thread):
         return poll_seconds(time.localtime(self.runtime.clock.now()), since, client.half_full)
 
     def _hand_over(self, fetched: Fetched) -> None:
+        self._untaken = None if fetched.process_id else fetched
         for event in fetched.events:
             self._event_at = time.monotonic()
             self.intake.take(event)
+        self._untaken = None
         if fetched.process_id and fetched.process_id not in self._owed:
             self._owed.append(fetched.process_id)
 

@@ -204,6 +204,39 @@ def test_a_plan_without_reserving_is_good_enough(lane: Lane, portal: Portal) -> 
     assert (len(lane.events), queue(portal)) == (1, [])
 
 
+@pytest.mark.parametrize("reserves", [True, False])
+def test_events_after_one_that_can_not_be_kept_are_not_lost_either(lane: Lane, portal: Portal, reserves: bool) -> None:
+    portal.switches.offline_extended = reserves
+    lane.lane.turn()
+    lane.lane.turn()
+    for user_id in (1101, 1102, 1103):
+        portal.click(user_id, PHONE)
+
+    def full_disk_at_the_second(one: PortalEvent) -> None:
+        if one.data["USER_ID"] == "1102":
+            raise JournalError("the disk is full")
+        lane.events.append(one)
+
+    lane.runtime.portal_event = full_disk_at_the_second
+    lane.lane.turn()
+    lane.lane.turn()
+    assert [one.data["USER_ID"] for one in lane.events] == ["1101"]
+    lane.runtime.portal_event = lane.events.append
+    lane.lane.turn()
+    assert [one.data["USER_ID"] for one in lane.events] == ["1101", "1102", "1103"]
+    wait_until(lambda: lane.lane.turn() >= 0 and queue(portal) == [], 20)
+
+
+def test_what_was_not_asked_for_is_dropped(lane: Lane, portal: Portal) -> None:
+    lane.lane.turn()
+    portal.callback(PHONE)
+    lane.write("clicks: {enabled: yes}")
+    lane.runtime.use(load())
+    lane.lane.turn()
+    lane.lane.turn()
+    assert (lane.events, queue(portal)) == ([], [])
+
+
 def test_an_event_that_nobody_can_work_on_does_not_come_again(lane: Lane, portal: Portal) -> None:
     lane.lane.turn()
     portal.click(1101, PHONE)
