@@ -72,7 +72,7 @@ def demo_calls() -> list[DemoCall]:
             "104",
             ring(),
         ),
-        DemoCall("outbound, answered", STRANGER, lambda pbx: pbx.phone(105).call("8" + STRANGER[2:], talk=2.0), "105"),
+        DemoCall("outbound, answered", STRANGER, lambda pbx: pbx.phone(105).call("8" + STRANGER[2:], talk=2.0, sound=True), "105"),
     ]
 
 
@@ -138,7 +138,7 @@ def refuse_beside_asterisk() -> None:
 def place_calls(pbx: harness.SandboxPbx, portal: Portal) -> bool:
     """Place all five at once, print each as the CRM got it; True where the CRM has what the phones saw."""
     calls = demo_calls()
-    pbx.trunk.on_number(STRANGER, answer(1.0))
+    pbx.trunk.on_number(STRANGER, answer(1.0, sound=True))
     for one in calls:
         if one.behaviour is not None:
             pbx.phone(one.phone).behaviour = one.behaviour
