@@ -28,7 +28,7 @@ command_link=/usr/local/bin/bx24
 log=/var/log/freepbx-bx24-install.log
 asterisk_conf=/etc/asterisk/asterisk.conf
 
-for part in checkpoint files asterisk program admins dialplan manager config service uninstall demo; do
+for part in checkpoint files asterisk python program admins dialplan manager config service uninstall demo; do
     # shellcheck disable=SC1090  # each part is checked on its own
     . "$source_tree/etc/install/$part.sh"
 done
@@ -50,6 +50,11 @@ Settings, written into a new (or still unedited) /etc/freepbx_bx24.yaml:
   --country CODE           country of the numbers, two letters, as RU
   --default-person PERSON  extension, or user:ID, who owns what nobody else owns
   --default-line NUMBER    line of calls to numbers that are not listed
+
+  --python PATH            a Python from 3.9 to 3.14 (else: the one used before, then those on PATH)
+  --wheels DIR             take the Python packages from this folder, not from the Internet; to fill it, on a machine
+                           with the same Python version and processor:
+                             python3 -m pip download --require-hashes -r requirements.lock -d DIR
 
   --dry-run                say what would be done, and change nothing
   --uninstall              remove everything; edited settings and kept calls stay
@@ -104,7 +109,8 @@ read_options() {
         option=$1
         shift
         case $option in
-            --webhook-url | --portal-url | --client-id | --client-secret-file | --country | --default-person | --default-line)
+            --webhook-url | --portal-url | --client-id | --client-secret-file | --country | --default-person | --default-line | \
+                --python | --wheels)
                 (($#)) || refuse 2 "$option needs a value; see --help"
                 value=$1
                 shift
@@ -116,6 +122,8 @@ read_options() {
             --country) country=$value ;;
             --default-person) default_person=$value ;;
             --default-line) default_line=$value ;;
+            --python) python_wanted=$value ;;
+            --wheels) wheels=$value ;;
             --dry-run) dry=yes ;;
             --uninstall) action=uninstall ;;
             --purge) purge=yes ;;
@@ -129,12 +137,31 @@ read_options() {
     ((${#demo_options[@]} == 0)) || [[ $action == demo ]] || refuse 2 "${demo_options[0]} goes with --demo only"
     ((${#demo_options[@]} < 2)) || refuse 2 "--demo takes --once or --remove, not both"
     [[ $dry == no || $action != demo ]] || refuse 2 "--demo has no dry run"
+    check_places
     check_settings
+}
+
+# Given as they are seen from where the command was typed; what follows is done in /.
+check_places() {
+    if [[ -n $python_wanted ]]; then python_wanted=$(from_here "$python_wanted"); fi
+    if [[ -n $wheels ]]; then
+        wheels=$(from_here "$wheels")
+        [[ -d $wheels ]] || refuse 2 "--wheels: there is no folder $wheels"
+    fi
+    if [[ $client_secret_file == ?* && $client_secret_file != - ]]; then client_secret_file=$(from_here "$client_secret_file"); fi
+}
+
+from_here() { # PATH
+    case $1 in
+        /*) printf '%s\n' "$1" ;;
+        *) printf '%s\n' "$called_from/$1" ;;
+    esac
 }
 
 start_values() {
     action=install dry=no purge=no begun=no logging=no changes=0 shape=plain
     webhook_url='' portal_url='' client_id='' client_secret_file='' client_secret='' country='' default_person='' default_line=''
+    python_wanted='' wheels='' called_from=$PWD
     demo_options=() records=()
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from freepbx_bx24.sandbox.pbx.harness import SandboxPbx
 from freepbx_bx24.sandbox.pbx.roots import SUITES
 from tests.install.pbx_machine import Machine
+from tests.install.shell import Shell
 from tests.support import secret_sweep
 
 LEFT_BEHIND = ("/var/log/freepbx-bx24-install.log", "/var/log/asterisk", "/etc/asterisk", "/etc/freepbx_bx24.yaml")
@@ -43,3 +45,9 @@ def machine(request: pytest.FixtureRequest, machines: dict[str, Machine]) -> Mac
 def new_machine(machines: dict[str, Machine]) -> Machine:
     """The machine with Asterisk 22, where one is enough."""
     return _machine(machines, "forky")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """install.sh's functions, one by one."""
+    return Shell(tmp_path)

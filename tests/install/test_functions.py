@@ -9,45 +9,9 @@ from typing import Mapping
 import pytest
 
 from tests.install.pbx_machine import REPOSITORY
+from tests.install.shell import Shell
 
 SCRIPTS = [REPOSITORY / "install.sh", *sorted((REPOSITORY / "etc/install").glob("*.sh"))]
-
-
-class Shell:
-    """A bash that has sourced install.sh; everything it would keep or change is below `directory`."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.programs = directory / "bin"
-        self.programs.mkdir()
-        self.etc = directory / "etc"
-        self.etc.mkdir()
-
-    def program(self, name: str, text: str) -> None:
-        """Put a program on PATH that writes down how it was called and then does as `text` says."""
-        path = self.programs / name
-        path.write_text(f'#!/bin/bash\necho "{name} $*" >>{self.directory}/calls\n{text}\n', encoding="utf-8")
-        path.chmod(0o755)
-
-    @property
-    def calls(self) -> list[str]:
-        path = self.directory / "calls"
-        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-
-    def run(self, commands: str) -> subprocess.CompletedProcess[str]:
-        """Source install.sh, lead its places here, run `commands`."""
-        places = {
-            "program": "opt", "manifest": "opt/installed", "checkpoint": "opt/checkpoint", "log": "log", "work": "work",
-            "asterisk_conf": "etc/asterisk.conf", "etc_dir": "etc", "config": "etc/freepbx_bx24.yaml",
-        }  # fmt: skip
-        lead = "\n".join(f"{name}={self.directory}/{place}" for name, place in places.items())
-        script = f'. {REPOSITORY}/install.sh\n{lead}\nmkdir -p "$work"\nPATH={self.programs}:$PATH\n{commands}'
-        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=60)
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -315,34 +279,6 @@ def test_uninstall_keeps_an_edited_secret_until_purge(shell: Shell) -> None:
     assert (shell.etc / "freepbx_bx24.secret").exists()
     done = shell.run(f"{AS_ANYBODY}left=(); purge=yes; remember() {{ :; }}; {keep}")
     assert not (shell.etc / "freepbx_bx24.secret").exists()
-
-
-def fake_python(shell: Shell, name: str, version: str) -> None:
-    too_old = int(tuple(map(int, version.split("."))) < (3, 9))
-    shell.program(name, f"case $2 in *platform*) echo {version} ;; *version_info*) exit {too_old} ;; esac")
-
-
-def test_a_python_that_is_too_old_is_named_with_what_to_do(shell: Shell) -> None:
-    fake_python(shell, "python3", "3.6.8")
-    done = shell.run("python_names=(python3); find_python")
-    assert done.returncode == 3
-    assert f"Python 3.9 or newer is needed; found: {shell.programs}/python3 is 3.6.8." in done.stderr
-    assert "apt-get install python3 python3-venv" in done.stderr and "yum install python3.11" in done.stderr
-
-
-def test_a_newer_python_beside_an_old_one_is_taken(shell: Shell) -> None:
-    fake_python(shell, "python3.12", "3.6.8")
-    fake_python(shell, "python3.11", "3.11.2")
-    shell.program("runuser", "exit 0")
-    done = shell.run('python_names=(python3.12 python3.11); asterisk_user=asterisk; find_python; echo "$python"')
-    assert done.stdout == f"{shell.programs}/python3.11\n"
-
-
-def test_a_python_that_the_asterisk_user_may_not_run_is_not_taken(shell: Shell) -> None:
-    fake_python(shell, "python3.11", "3.11.2")
-    shell.program("runuser", "exit 126")
-    done = shell.run("python_names=(python3.11); asterisk_user=asterisk; find_python")
-    assert (done.returncode, "but asterisk may not run it" in done.stderr) == (3, True)
 
 
 @pytest.mark.parametrize(
