@@ -28,7 +28,7 @@ command_link=/usr/local/bin/bx24
 log=/var/log/freepbx-bx24-install.log
 asterisk_conf=/etc/asterisk/asterisk.conf
 
-for part in checkpoint files asterisk python program admins dialplan manager config service uninstall demo; do
+for part in checkpoint files asterisk python program admins dialplan manager config service owed uninstall demo; do
     # shellcheck disable=SC1090  # each part is checked on its own
     . "$source_tree/etc/install/$part.sh"
 done
@@ -57,8 +57,9 @@ Settings, written into a new (or still unedited) /etc/freepbx_bx24.yaml:
                              python3 -m pip download --require-hashes -r requirements.lock -d DIR
 
   --dry-run                say what would be done, and change nothing
-  --uninstall              remove everything; edited settings and kept calls stay
-  --uninstall --purge      remove these as well
+  --uninstall              remove everything; edited settings and kept calls stay. Waits while the CRM is owed calls
+  --uninstall --force      remove it although the CRM is still owed calls
+  --uninstall --purge      remove edited settings and kept calls as well
   --demo [--once|--remove] set up a sandbox (not beside a running Asterisk) and place five calls in it
   --help                   this text
 TEXT
@@ -127,6 +128,7 @@ read_options() {
             --dry-run) dry=yes ;;
             --uninstall) action=uninstall ;;
             --purge) purge=yes ;;
+            --force) force=yes ;;
             --demo) action=demo ;;
             --once | --remove) demo_options+=("$option") ;;
             --help) action=help ;;
@@ -134,6 +136,7 @@ read_options() {
         esac
     done
     [[ $purge == no || $action == uninstall ]] || refuse 2 "--purge goes with --uninstall only"
+    [[ $force == no || $action == uninstall ]] || refuse 2 "--force goes with --uninstall only"
     ((${#demo_options[@]} == 0)) || [[ $action == demo ]] || refuse 2 "${demo_options[0]} goes with --demo only"
     ((${#demo_options[@]} < 2)) || refuse 2 "--demo takes --once or --remove, not both"
     [[ $dry == no || $action != demo ]] || refuse 2 "--demo has no dry run"
@@ -159,7 +162,7 @@ from_here() { # PATH
 }
 
 start_values() {
-    action=install dry=no purge=no begun=no logging=no changes=0 shape=plain
+    action=install dry=no purge=no force=no begun=no logging=no changes=0 shape=plain
     webhook_url='' portal_url='' client_id='' client_secret_file='' client_secret='' country='' default_person='' default_line=''
     python_wanted='' wheels='' called_from=$PWD
     demo_options=() records=()

@@ -7,9 +7,12 @@ uninstall_all() {
         say "freepbx_bx24 is not installed here; nothing to remove."
         return 0
     fi
-    local lines=() index kind hash path left=() packages=()
+    local lines=() index kind hash path left=() packages=() kept
+    settle_owed
+    kept=$(what_the_portal_keeps)
     mapfile -t lines <"$manifest"
     stop_service
+    unbind_events
     decide_what_stays
     # The hooks first: no new call may start a script that is about to go.
     for ((index = ${#lines[@]} - 1; index >= 0; index--)); do
@@ -34,6 +37,7 @@ uninstall_all() {
     rm -f -- "$log"
     leave_packages
     ((${#left[@]} == 0)) || printf 'Left in place: %s\n' "${left[@]}"
+    [[ -z $kept ]] || printf 'To be removed in Bitrix24 by hand, where nothing else uses it:\n%s\n' "$kept"
     printf 'freepbx_bx24 is removed.\n'
 }
 
