@@ -201,6 +201,7 @@ install_all() {
     install_manager
     verify_program
     verify_dialplan
+    verify_hooks
     verify_manager
     start_service
     finish_changes

@@ -63,11 +63,13 @@ drop_old_programs() {
     done
 }
 
-# As an AGI script does it, and as the same user.
+# As Asterisk does it, and as the same user; also where Asterisk is not running, and only once the scripts are there.
 verify_program() {
-    [[ $dry == no ]] || return 0
-    runuser -u "$asterisk_user" -- "$program/venv/bin/python3" -IS -c "
-import sys
-sys.path.append('$program/lib')
-import asterisk.agi, phonenumbers, requests, yaml, freepbx_bx24.guard" || refuse 1 "the installed programs can't be run by $asterisk_user"
+    [[ $dry == no && $begun == yes ]] || return 0
+    local said
+    # Its environment ends with an empty line; then each of its commands is answered.
+    said=$(printf 'agi_uniqueid: 1.1\n\n200 result=1\n200 result=1\n' |
+        timeout 20 runuser -u "$asterisk_user" -- "$agi_dir/bx24_register.py" verify 2>&1) || true
+    grep -qF "BX24_REASON \"user $(id -u -- "$asterisk_user")\"" <<<"$said" ||
+        refuse 1 "$agi_dir/bx24_register.py does not run as $asterisk_user:" "${said:-it said nothing}"
 }

@@ -92,7 +92,7 @@ class Machine:
 
     def removed(self) -> None:
         """Make sure that nothing of the product is there, and that the admin's files are the sandbox's own."""
-        done = self.install("--uninstall", "--purge")
+        done = self.install("--uninstall", "--purge", "--force")
         assert done.returncode == 0, done.stdout + done.stderr
 
     def text(self, path: str) -> str:
