@@ -28,7 +28,7 @@ command_link=/usr/local/bin/bx24
 log=/var/log/freepbx-bx24-install.log
 asterisk_conf=/etc/asterisk/asterisk.conf
 
-for part in checkpoint files asterisk python program admins dialplan manager config service owed uninstall demo; do
+for part in keeper checkpoint files asterisk python program admins dialplan manager config service owed uninstall demo; do
     # shellcheck disable=SC1090  # each part is checked on its own
     . "$source_tree/etc/install/$part.sh"
 done

@@ -7,9 +7,11 @@ uninstall_all() {
         say "freepbx_bx24 is not installed here; nothing to remove."
         return 0
     fi
-    local lines=() index kind hash path left=() packages=() kept
+    local lines=() index kind hash path left=() packages=() portal_keeps
+    # As it was installed for; the Asterisk may be gone by now.
+    if [[ -d $state ]]; then IFS=: read -r asterisk_user asterisk_group < <(stat -c %U:%G -- "$state"); fi
     settle_owed
-    kept=$(what_the_portal_keeps)
+    portal_keeps=$(what_the_portal_keeps)
     mapfile -t lines <"$manifest"
     stop_service
     unbind_events
@@ -37,7 +39,7 @@ uninstall_all() {
     rm -f -- "$log"
     leave_packages
     ((${#left[@]} == 0)) || printf 'Left in place: %s\n' "${left[@]}"
-    [[ -z $kept ]] || printf 'To be removed in Bitrix24 by hand, where nothing else uses it:\n%s\n' "$kept"
+    [[ -z $portal_keeps ]] || printf 'To be removed in Bitrix24 by hand, where nothing else uses it:\n%s\n' "$portal_keeps"
     printf 'freepbx_bx24 is removed.\n'
 }
 
@@ -81,9 +83,8 @@ remove_file() { # HASH PATH
     elif [[ $purge == no && $(hash_of "$2") != "$1" ]]; then
         if change "keep $2, which was edited, as $2.bx24-saved"; then
             remember "$2.bx24-saved"
-            cp -a -- "$2" "$checkpoint/saved"
-            mv -fT -- "$checkpoint/saved" "$2.bx24-saved"
-            drop "$2"
+            remember "$2"
+            as_keeper "$2" mv -fT -- "$2" "$2.bx24-saved"
         fi
         left+=("$2.bx24-saved")
     elif change "remove $2"; then
@@ -93,7 +94,7 @@ remove_file() { # HASH PATH
 
 drop() { # PATH
     remember "$1"
-    rm -f -- "$1"
+    as_keeper "$1" rm -f -- "$1"
 }
 
 remove_dir() { # PATH
@@ -105,9 +106,9 @@ remove_dir() { # PATH
     change "remove the directory $1" || return 0
     case $1 in
         # Nothing in these is anybody else's: sockets, and by now only calls that are to be purged.
-        "$state" | "$state/"* | "$runtime") rm -rf --one-file-system -- "$1" ;;
+        "$state" | "$state/"* | "$runtime") as_keeper "$1" rm -rf --one-file-system -- "$1" ;;
         *) [[ -n $(ls -A -- "$1") ]] || remember "$1"
-            rmdir --ignore-fail-on-non-empty -- "$1" ;;
+            as_keeper "$1" rmdir --ignore-fail-on-non-empty -- "$1" ;;
     esac
 }
 

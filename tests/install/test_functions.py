@@ -81,7 +81,8 @@ def test_a_file_that_was_not_there_is_made_for_the_asterisk_user_and_goes_again_
 ) -> None:
     file = shell.etc / "extensions_custom.conf"
     done = shell.run(
-        """f=$etc_dir/extensions_custom.conf; put_block "$f" "#tryinclude x" daemon:daemon; stat -c '%U:%G %a' "$f"
+        """f=$etc_dir/extensions_custom.conf; put_block "$f" "#tryinclude extensions_bx24.conf" daemon:daemon
+        stat -c '%U:%G %a' "$f"
         remove_one block - "$f"; remove_one made - "$f"; printf '%s\n' "${records[@]}" """
     )
     assert done.returncode == 0, done.stderr
@@ -94,7 +95,7 @@ def test_lines_that_the_admin_adds_behind_the_block_stay_when_it_is_taken_out(sh
     file = shell.etc / "extensions_custom.conf"
     file.write_text("no line end", encoding="utf-8")
     done = shell.run(
-        'f=$etc_dir/extensions_custom.conf; put_block "$f" "#tryinclude x" root:root\n'
+        'f=$etc_dir/extensions_custom.conf; put_block "$f" "#tryinclude extensions_bx24.conf" root:root\n'
         'echo "[mine]" >>"$f"; take_block_out "$f"'
     )
     assert done.returncode == 0, done.stderr
