@@ -45,8 +45,8 @@ Settings, written into a new (or still unedited) /etc/freepbx_bx24.yaml:
   --client-id ID             its client_id,
   --client-secret-file -|FILE
                              and its client_secret: the first line of standard input or of a file
-  --webhook-url URL|-      or the portal's incoming webhook, the quick start; with - it is read from standard
-                           input, so that it does not appear in the process list
+  --webhook-url -|FILE     or the portal's incoming webhook, the quick start: the first line of standard input or
+                           of a file
   --country CODE           country of the numbers, two letters, as RU
   --default-person PERSON  extension, or user:ID, who owns what nobody else owns
   --default-line NUMBER    line of calls to numbers that are not listed
@@ -152,6 +152,7 @@ check_places() {
         [[ -d $wheels ]] || refuse 2 "--wheels: there is no folder $wheels"
     fi
     if [[ $client_secret_file == ?* && $client_secret_file != - ]]; then client_secret_file=$(from_here "$client_secret_file"); fi
+    if [[ $webhook_url == ?* && $webhook_url != - && $webhook_url != *://* ]]; then webhook_url=$(from_here "$webhook_url"); fi
 }
 
 from_here() { # PATH
@@ -164,7 +165,7 @@ from_here() { # PATH
 start_values() {
     action=install dry=no purge=no force=no begun=no logging=no changes=0 shape=plain
     webhook_url='' portal_url='' client_id='' client_secret_file='' client_secret='' country='' default_person='' default_line=''
-    python_wanted='' wheels='' called_from=$PWD
+    python_wanted='' wheels='' called_from=$PWD here=''
     demo_options=() records=()
 }
 
@@ -194,6 +195,7 @@ install_all() {
     find_asterisk
     find_manager
     find_python
+    say_what_is_here
     install_program
     install_config
     install_service_files

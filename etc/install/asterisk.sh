@@ -81,6 +81,29 @@ find_asterisk() {
     fi
 }
 
+# Read, not asked for: fwconsole is a program that Asterisk's user may change, and we are root.
+freepbx_version() {
+    local web
+    web=$(sed -nE 's/^[[:space:]]*AMPWEBROOT[[:space:]]*=[[:space:]]*//p' /etc/amportal.conf 2>/dev/null | head -n 1)
+    sed -nE 's|.*<version>([0-9]+(\.[0-9]+)*)</version>.*|\1|p' "${web:-/var/www/html}/admin/modules/framework/module.xml" \
+        2>/dev/null | head -n 1
+}
+
+# What was found out, so that nobody has to be asked.
+say_what_is_here() {
+    local pbx="Asterisk without FreePBX" version
+    if [[ $shape == freepbx ]]; then
+        version=$(freepbx_version) || version=
+        pbx="FreePBX${version:+ $version}"
+        [[ -z $version || $version =~ ^1[567](\.|$) ]] ||
+            warn "this is FreePBX $version; freepbx_bx24 is made for 15, 16 and 17"
+    fi
+    version=$(asterisk_version) || version=
+    here="$pbx, Asterisk${version:+ $version} ($([[ $asterisk_up == yes ]] && echo running || echo 'not running')) as $asterisk_user"
+    here+=", $etc_dir, $agi_dir, $python, $(systemd_runs && echo systemd || echo 'no systemd')"
+    printf 'Found: %s\n' "$here"
+}
+
 includes_file() { # FILE NAME
     grep -Eq "^[[:space:]]*#(try)?include[[:space:]]+[\"<]?([^\"]*/)?$2[\">]?[[:space:]]*(;.*)?$" "$1"
 }

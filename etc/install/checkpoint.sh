@@ -27,7 +27,7 @@ begin_changes() {
     begun=yes logging=yes
     # The log stays when all else is put back: it says what went wrong. --uninstall removes it.
     (umask 077 && : >>"$log")
-    note "install.sh $action"
+    note "install.sh $action${here:+; $here}"
 }
 
 undo_line() { # KIND NUMBER PATH

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 from pathlib import Path
 from typing import Mapping
@@ -182,7 +184,8 @@ def test_a_local_application_is_written_into_the_settings_and_its_secret_into_a_
 def test_a_webhook_takes_the_place_of_an_application_and_the_other_way_round(shell: Shell) -> None:
     config = shell.etc / "freepbx_bx24.yaml"
     unedited = 'recorded() { hash_of "$config"; }\n'
-    webhook = "--webhook-url https://example.bitrix24.ru/rest/1/abc123abc123/"
+    (shell.directory / "mine").write_text("https://example.bitrix24.ru/rest/1/abc123abc123/\r\n", encoding="utf-8")
+    webhook = f"--webhook-url {shell.directory}/mine"
     assert configured(shell, webhook).returncode == 0
     as_webhook = config.read_text(encoding="utf-8")
     assert portal_lines(as_webhook) == [f"webhook_file: {shell.etc}/freepbx_bx24.webhook"]
@@ -238,7 +241,11 @@ def test_a_new_secret_alone_leaves_the_settings_as_they_are(shell: Shell) -> Non
         (ASKS, "", "need --client-secret-file"),
         (f"--portal-url {PORTAL} --client-secret-file -", SECRET, "--portal-url goes with --client-id"),
         (f"--client-id {CLIENT} --client-secret-file -", SECRET, "--client-id goes with --portal-url"),
-        (f"{ASKS} --client-secret-file - --webhook-url {PORTAL}/rest/1/S3cretS3cret/", SECRET, "give one"),
+        (f"{ASKS} --webhook-url -", f"{PORTAL}/rest/1/S3cretS3cret/", "give one"),
+        (f"--webhook-url {PORTAL}/rest/1/S3cretS3cret/", "", "does not belong on the command line"),
+        ("--webhook-url -", "http://example.com/rest/1/S3cretS3cret/", "this is not https://"),
+        ("--webhook-url -", "", "this is not https://"),
+        ("--webhook-url /nowhere", "", "no file /nowhere"),
         (
             f"--portal-url {PORTAL}/rest/1/S3cretS3cret/ --client-id x --client-secret-file -",
             SECRET,
@@ -262,6 +269,32 @@ def test_half_an_application_or_a_wrong_one_is_refused_without_telling_it(
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     assert "S3cret" not in done.stdout + done.stderr
     assert not list(shell.etc.iterdir())
+
+
+def test_at_a_terminal_a_secret_is_asked_for_and_not_shown(shell: Shell) -> None:
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{SECRET}\n".encode())
+    command = f". {REPOSITORY}/install.sh; read_options --client-secret-file -; echo ${{#client_secret}}"
+    done = subprocess.run(
+        ["bash", "-c", command], stdin=theirs, capture_output=True, text=True, timeout=60, start_new_session=True
+    )
+    assert (done.returncode, done.stdout) == (0, f"{len(SECRET)}\n")
+    assert done.stderr == "Paste the application's client_secret (it is not shown) and press Enter: \n"
+
+
+def test_what_was_found_out_is_said_in_one_line(shell: Shell) -> None:
+    web = shell.etc / "admin/modules/framework"
+    web.mkdir(parents=True)
+    (web / "module.xml").write_text("<module>\n\t<version>14.0.3</version>\n</module>\n", encoding="utf-8")
+    done = shell.run(
+        """sed() { command sed "${@//\\/var\\/www\\/html/$etc_dir}"; }; asterisk_version() { echo 22.10; }
+        systemd_runs() { true; }; shape=freepbx asterisk_up=yes asterisk_user=pbx agi_dir=/agi python=/python
+        say_what_is_here"""
+    )
+    assert done.stdout == (
+        f"Found: FreePBX 14.0.3, Asterisk 22.10 (running) as pbx, {shell.etc}, /agi, /python, systemd\n"
+    )
+    assert "this is FreePBX 14.0.3; freepbx_bx24 is made for 15, 16 and 17" in done.stderr
 
 
 def test_what_is_next_is_the_login_until_somebody_has_logged_in(shell: Shell) -> None:
