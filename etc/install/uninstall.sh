@@ -3,16 +3,16 @@
 # shellcheck disable=SC2034,SC2154
 
 uninstall_all() {
-    if [[ ! -e $manifest ]]; then
+    local lines=() index kind hash path left=() packages=() portal_keeps
+    mapfile -t lines < <(what_is_ours)
+    if ((${#lines[@]} == 0)); then
         say "freepbx_bx24 is not installed here; nothing to remove."
         return 0
     fi
-    local lines=() index kind hash path left=() packages=() portal_keeps
     # As it was installed for; the Asterisk may be gone by now.
     if [[ -d $state ]]; then IFS=: read -r asterisk_user asterisk_group < <(stat -c %U:%G -- "$state"); fi
-    settle_owed
+    [[ ! -e $manifest ]] || settle_owed
     portal_keeps=$(what_the_portal_keeps)
-    mapfile -t lines <"$manifest"
     stop_service
     unbind_events
     decide_what_stays
@@ -41,6 +41,18 @@ uninstall_all() {
     ((${#left[@]} == 0)) || printf 'Left in place: %s\n' "${left[@]}"
     [[ -z $portal_keeps ]] || printf 'To be removed in Bitrix24 by hand, where nothing else uses it:\n%s\n' "$portal_keeps"
     printf 'freepbx_bx24 is removed.\n'
+}
+
+# The manifest; and where an earlier --uninstall has left settings and calls, --purge knows them by their names.
+what_is_ours() {
+    local path
+    if [[ -e $manifest ]]; then
+        cat -- "$manifest"
+    elif [[ $purge == yes ]]; then
+        for path in "$state" "$state/intake" "$config" "$webhook" "$secret"; do
+            [[ ! -e $path ]] || printf '%s\t-\t%s\n' "$([[ -d $path ]] && echo dir || echo file)" "$path"
+        done
+    fi
 }
 
 # Settings that somebody has edited, and calls that the CRM may not have yet, are kept together: without the pbx_id

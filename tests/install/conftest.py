@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
 import pytest
 
@@ -39,6 +39,12 @@ def _machine(machines: dict[str, Machine], suite: str) -> Machine:
 def machine(request: pytest.FixtureRequest, machines: dict[str, Machine]) -> Machine:
     """Each suite's machine in turn."""
     return _machine(machines, request.param)
+
+
+@pytest.fixture
+def machine_of(machines: dict[str, Machine]) -> Callable[[str], Machine]:
+    """The machine of a suite, for tests of which one is enough."""
+    return lambda suite: _machine(machines, suite)
 
 
 @pytest.fixture

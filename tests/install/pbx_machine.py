@@ -17,7 +17,7 @@ SOURCE = "/root/freepbx_bx24"
 PRISTINE = "/tmp/freepbx_bx24"
 # One download serves all installs of a machine; install.sh keeps no cache of its own.
 PIP_CACHE = "/var/cache/bx24-test-pip"
-# Making the Python environment takes five seconds: what was made of the same versions, sources and Python is taken again,
+# Making the programs takes five seconds: what was made of the same versions, sources and Python is taken again,
 # but for tests of the making itself. It is named by its content.
 PROGRAMS = "/tmp/bx24-programs"
 MADE_ONCE = f"""
