@@ -236,6 +236,13 @@ def run(kind: str, asterisk: Asterisk, settings: dict[str, str]) -> None:
     leave_behind(settings, kind, uniqueid, REASONS[result], b"" if kept else frame)
 
 
+def verify(asterisk: Asterisk, settings: dict[str, str]) -> None:
+    """For install.sh's test channel: say that we run, as whom, and that we may write calls down. No call is told."""
+    asterisk.environment(STARTED + REPLY_SECONDS)
+    writable = posix.access(settings["state"] + "/intake", posix.W_OK | posix.X_OK)
+    asterisk.outputs("VERIFIED", f"user {posix.geteuid()}" + ("" if writable else " may not write its state folder"))
+
+
 def main(kind: str) -> None:
     """Run as `register` or `finish`; never raises, always exits 0: the call goes on whatever happened here."""
     settings = dict(DEFAULTS)
@@ -245,7 +252,10 @@ def main(kind: str) -> None:
         _signal.signal(_signal.SIGHUP, _signal.SIG_IGN)
         _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
         settings = read_settings()
-        run(kind, asterisk, settings)
+        if sys.argv[1:2] == ["verify"]:
+            verify(asterisk, settings)
+        else:
+            run(kind, asterisk, settings)
     except Exception as error:
         log(settings, f"{kind}: {type(error).__name__}: {error}")
         if kind == "register":
