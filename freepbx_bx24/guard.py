@@ -97,18 +97,21 @@ def converse(asterisk: Asterisk, connection: _socket.socket, frame: bytes, deadl
     service = Pipe(connection.fileno())
     if service.line(min(taken_by, deadline)) != b"taken":
         return LOST if service.ended else BUSY
+    replies = b""
     while True:
+        if replies and b"\n" not in service.buffer:  # each on its own would wake the service, which is of no use
+            try:
+                connection.send(replies)
+            except OSError:
+                return LOST
+            replies = b""
         line = service.line(deadline) if time.monotonic() < deadline else None  # also where lines are waiting
         if line is None:
             return LOST if service.ended else LATE
         if line == b"done":
             return DONE
         if line.startswith(b"agi "):
-            reply = asterisk.command(line[4:], time.monotonic() + REPLY_SECONDS)
-            try:
-                connection.send((reply or b"") + b"\n")
-            except OSError:
-                return LOST
+            replies += (asterisk.command(line[4:], time.monotonic() + REPLY_SECONDS) or b"") + b"\n"
 
 
 def detach() -> None:
