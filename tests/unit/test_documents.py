@@ -165,6 +165,7 @@ def test_the_readme_says_the_same_in_english_and_russian() -> None:
     assert [language for language, _ in english.fences] == [language for language, _ in russian.fences]
     assert lines_to_type(english) == lines_to_type(russian)
     assert english.commands() == russian.commands()
+    assert set(english.spans) == set(russian.spans)
     settings = [[list(walk(parse(text.encode())[0])[0]) for text in one.yaml()] for one in (english, russian)]
     assert settings[0] == settings[1]
     assert settings[0]
