@@ -63,11 +63,12 @@ calls.update(name.rsplit(".", 1)[0].split("-", 2)[-1] for name in left)
 print(listed["counts"]["due"] + len(left), len(calls), int(listed["service"]))' "$listed" "$state/intake" 2>/dev/null
 }
 
-# The portal would keep events for an application that nobody serves.
+# The portal would keep events for an application that nobody serves. A webhook has none, nor has an application that
+# nobody ever let in.
 unbind_events() {
-    [[ -x $program/venv/bin/bx24 ]] && "$program/venv/bin/bx24" events unbind --help >/dev/null 2>&1 || return 0
+    [[ -x $program/venv/bin/bx24 && -e $state/token.json ]] || return 0
     change "unbind the portal's events" || return 0
-    run timeout 60 "$program/venv/bin/bx24" events unbind --all ||
+    run timeout 60 "$program/venv/bin/bx24" events unbind ||
         warn "the portal's events could not be unbound; they end with the application, see below"
 }
 
