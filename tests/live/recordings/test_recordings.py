@@ -204,24 +204,23 @@ def heard(content: bytes, path: Path) -> array[int]:
     return array("h", subprocess.run(command, check=True, capture_output=True).stdout)
 
 
-def longest(sent: Sent) -> list[Path]:
-    """Of a queue's recording and its member's own one, which hold the same talk."""
-    return [max(sent.files, key=lambda file: len(samples_of(file)))]
-
-
-def expected(name: str, sent: Sent) -> array[int]:
-    """What the CRM is to have of a call, as the PBX has it."""
-    return said(longest(sent) if name == "queue and member" else sent.files)
+def expected(name: str, sent: Sent) -> list[array[int]]:
+    """What the CRM may have of a call, as the PBX has it: a queue's recording and its member's own one hold the same
+    talk, and the longest of them goes."""
+    if name != "queue and member":
+        return [said(sent.files)]
+    each = [samples_of(file) for file in sent.files]
+    return [one for one in each if len(one) == max(map(len, each))]
 
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_the_samples_in_the_crm_are_those_of_the_pbxs_files(as_wav: dict[str, Sent], name: str) -> None:
     one = as_wav[name]
-    samples = expected(name, one)
+    choice = expected(name, one)
     seconds = TALK * (2 if name == "blind transfer" else 1)
-    assert seconds - 1.0 <= len(samples) / 8000 <= seconds + 3.0
-    assert max(samples) > 2000
-    assert one.content == wav(samples.tobytes())
+    assert seconds - 1.0 <= len(choice[0]) / 8000 <= seconds + 3.0
+    assert max(choice[0]) > 2000
+    assert one.content in [wav(samples.tobytes()) for samples in choice]
     assert one.name.endswith(".wav")
     assert len(one.crm["records"]) == 1
 
@@ -231,11 +230,10 @@ def test_as_mp3_it_is_as_long_and_sounds_the_same_whatever_failed_on_the_way(
     as_mp3: dict[str, Sent], tmp_path: Path, name: str
 ) -> None:
     one = as_mp3[name]
-    samples, played = expected(name, one), heard(one.content, tmp_path / "sent.mp3")
-    assert abs(len(played) - len(samples)) <= 0.2 * 8000
-    middle = len(samples) // 2
-    for begin in (0, middle):
-        assert correlation(played[begin : begin + 16000], samples[begin : begin + 16000]) > 0.9
+    choice, played = expected(name, one), heard(one.content, tmp_path / "sent.mp3")
+    assert abs(len(played) - len(choice[0])) <= 0.2 * 8000
+    for part in (slice(0, 12000), slice(len(played) // 2, len(played) // 2 + 12000)):
+        assert max(correlation(played[part], samples[part]) for samples in choice) > 0.9
     (record,) = one.crm["records"]
     assert (record["mode"], record["FILENAME"][-4:]) == ("upload", ".mp3")
 
