@@ -72,7 +72,12 @@ def demo_calls() -> list[DemoCall]:
             "104",
             ring(),
         ),
-        DemoCall("outbound, answered", STRANGER, lambda pbx: pbx.phone(105).call("8" + STRANGER[2:], talk=2.0, sound=True), "105"),
+        DemoCall(
+            "outbound, answered",
+            STRANGER,
+            lambda pbx: pbx.phone(105).call("8" + STRANGER[2:], talk=2.0, sound=True),
+            "105",
+        ),
     ]
 
 
