@@ -45,11 +45,16 @@ def dialling(world: World) -> Iterator[World]:
     world.pbx.root.run([INSTALL], timeout=300)
 
 
-def serve(world: World, scale: str = HURRY) -> None:
-    """Start the service, and wait until the portal tells it of clicks and callbacks, and it may dial."""
+def serve(world: World, scale: str = HURRY, offline: bool = True) -> None:
+    """Start the service, and wait until the portal tells it of clicks and callbacks, and it may dial.
+
+    :param offline: by the portal's queue; else by posts.
+    """
     mark = world.log_mark()
     world.serve(scale)
-    wait_until(lambda: len(world.portal.ledger()["bindings"]) == 2, 20, world.explain)
+    wait_until(
+        lambda: [one["offline"] for one in world.portal.ledger()["bindings"]] == [offline] * 2, 20, world.explain
+    )
     wait_until(lambda: "in order to dial" in world.log_since(mark), 20, world.explain)
     world.wait_watched(mark)
 

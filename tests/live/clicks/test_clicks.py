@@ -200,14 +200,14 @@ def test_from_a_click_to_the_first_ring(dialling: World, way: str) -> None:
     """Asked for once a second; or posted by the portal, which no question has to wait for."""
     with contextlib.ExitStack() as stack:
         dialling.product.stop()
+        stack.callback(serve, dialling)
         if way == "handler":
             port = free_port()
             text = dialling.pbx.root.outside(YAML).read_text(encoding="utf-8")
             address = f"http://127.0.0.1:{port}/bx24/events"
             stack.enter_context(dialling.yaml(text + f"events: {{address: '{address}', port: {port}}}\n"))
             dialling.pbx.root.run(["sh", "-c", f"chown root:asterisk {YAML} && chmod 0640 {YAML}"])
-        serve(dialling, "1")
-        stack.callback(serve, dialling)
+        serve(dialling, "1", way == "queue")
         stack.callback(dialling.product.stop)
         # At night the queue is asked more seldom, until somebody clicks.
         finished(dialling, dialling.portal.click(WITHOUT_EXTENSION, dialling.new_number()))
