@@ -15,6 +15,7 @@ COMMON_FACTS = (
     ("call_id", "BX24_CALL_ID"),
     # finish needs these too: where register never came to run, all is decided from what finish knows.
     ("skip", "BX24_SKIP"),
+    ("lines_off", "DB(bx24/lines-off)"),
     ("line", "BX24_LINE"),
     ("client_number", "BX24_NUMBER"),
     ("user", "BX24_USER"),

@@ -60,8 +60,7 @@ Prepared = Union[Ready, Later, Never]
 
 def folders(settings: Settings) -> tuple[Path, ...]:
     """Where recordings may lie: the configuration's folders, else those of Asterisk's spool."""
-    named = tuple(map(Path, settings.rules.recordings.folders))
-    return named or recordings.spool_folders(settings.manager_file.with_name("asterisk.conf"))
+    return recordings.folders_of(settings.rules.recordings.folders, settings.manager_file.with_name("asterisk.conf"))
 
 
 def clear(state: Path) -> Path:

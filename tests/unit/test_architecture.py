@@ -27,8 +27,9 @@ MAY_IMPORT = {
     "settings": CORE,
     "bitrix24": MIDDLE,
     "pbx": MIDDLE,
-    "service": EDGES,
-    "cli": EDGES | {"service", "sandbox"},
+    "checks": EDGES,
+    "service": EDGES | {"checks"},
+    "cli": EDGES | {"checks", "service", "sandbox"},
 }
 AGI_SCRIPTS = REPOSITORY / "agi-bin"
 FILES = sorted(PACKAGE.rglob("*.py"))
