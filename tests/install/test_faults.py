@@ -1,4 +1,4 @@
-"""A fault behind each step of install.sh in turn, and in the middle of --uninstall: what was there before is there again."""
+"""A fault behind each step of install.sh in turn, and amid --uninstall: what was there before is there again."""
 
 from __future__ import annotations
 
