@@ -148,6 +148,8 @@ def test_uninstall_cut_off_is_finished_by_the_next_one(machine: Machine) -> None
         (["--webhook-url", "https://example.com/rest/1/secretsecret/"], "does not belong on the command line"),
         (["--purge"], "--purge goes with --uninstall only"),
         (["--once"], "--once goes with --demo only"),
+        (["--listen", "0.0.0.0"], "--listen goes with --demo alone"),
+        (["--demo", "--once", "--listen", "0.0.0.0"], "--listen goes with --demo alone"),
         (["--demo", "--once", "--remove"], "not both"),
     ],
 )

@@ -40,7 +40,11 @@ class Screen:
 
     def __init__(self, driver: WebDriver, page: Page, pictures: Path) -> None:
         self.driver, self.page, self.pictures = driver, page, pictures
-        driver.get(page.url)
+        self.open()
+
+    def open(self) -> None:
+        """Load the page, and wait until it is live."""
+        self.driver.get(self.page.url)
         self.until(lambda: self.find("#live").text == "Live")
 
     def until(self, seen: Any) -> None:
@@ -113,7 +117,6 @@ def test_a_click_on_a_client_rings_the_person_and_the_call_is_seen_and_heard(rec
     wait_until(lambda: bool(outside(recorded, number)), SECONDS, recorded.explain)
     screen.picture("click-card")
     assert not any("Maria Orlova" in screen.cards_of(extension) for extension in (101, 112, 113, 114))
-    assert "Maria Orlova: card for Fyodor" not in screen.find("#news").text
     assert "Maria Orlova" in screen.find("#news").get_attribute("textContent")  # read out to who does not see it
     screen.until(lambda: any("Answered" in row for row in screen.rows_of(number)))
     (row,) = screen.rows_of(number)
@@ -167,13 +170,14 @@ def test_everything_can_be_reached_by_keys_and_has_a_name(screen: Screen) -> Non
         By.CSS_SELECTOR, "a, [role=switch], form input, form button, select, audio, aside, main > section"
     )
     assert [place.get_attribute("outerHTML") for place in places if not place.accessible_name] == []
-    body = screen.find("body")
-    reached = set()
-    for _ in range(40):
-        body.send_keys(Keys.TAB)
+    screen.open()  # so that the first key goes to the page's beginning
+    reached = []
+    for _ in range(9):
+        screen.driver.switch_to.active_element.send_keys(Keys.TAB)
         focused = screen.driver.switch_to.active_element
-        reached.add(focused.get_attribute("id") or focused.get_attribute("name") or focused.accessible_name)
-    assert {"Skip to the call log", "Portal down", "me", "click-line", "number", "Call"} <= reached
+        reached.append(focused.get_attribute("id") or focused.get_attribute("name") or focused.accessible_name)
+    switches = ["Portal down", "Slow answers", "Rate-limited", "Token expired"]
+    assert reached == ["Skip to the call log", *switches, "me", "click-line", "number", "Call"]
 
 
 def test_a_trouble_is_switched_on_and_off_and_a_page_that_was_away_comes_back(recorded: World, screen: Screen) -> None:
