@@ -10,9 +10,7 @@ The service answers `taken` before it does anything, then `agi COMMAND` lines (e
 line), then `done`. Where anything but `done` ends it, the frame is left as an intake file: no call is lost.
 """
 
-from __future__ import annotations
-
-import time
+import time  # no annotations from __future__: that is a file to find and read, like any other module
 
 STARTED = time.monotonic()
 
@@ -67,7 +65,7 @@ def seconds(settings: dict[str, str], name: str) -> float:
         return float(DEFAULTS[name])
 
 
-def connect(path: str) -> tuple[_socket.socket | None, str]:
+def connect(path: str) -> "tuple[_socket.socket | None, str]":
     """A connection to the service, or why there is none: ABSENT (no service) or BUSY (its backlog is full).
 
     A full backlog gives EAGAIN at once, even with a time-out set (measured): that is busy, not down.
