@@ -96,6 +96,9 @@ put_back_one() { # KIND NUMBER PATH
 put_back_copy() { # COPY PATH
     if [[ -L $1 ]]; then
         as_keeper "$2" ln -sfnT -- "$(readlink -- "$1")" "$2"
+    elif [[ -d $1 ]]; then
+        # Only empty ones are kept.
+        make_dir "$2" "$(stat -c %u:%g -- "$1")" "$(stat -c %a -- "$1")"
     else
         cp -a -- "$1" "$checkpoint/back" &&
             put_in_place "$checkpoint/back" "$2" "$(stat -c %u:%g -- "$1")" "$(stat -c %a -- "$1")"

@@ -18,12 +18,7 @@ put_dir() { # PATH OWNER:GROUP MODE
     fi
     if change "make the directory $1"; then
         undo_line dir - "$1"
-        keeper_of "$1"
-        if [[ $keeper == root ]]; then
-            install -d -o "${2%:*}" -g "${2#*:}" -m "$3" "$1"
-        else
-            as_keeper "$1" install -d -m "$3" "$1"
-        fi
+        make_dir "$1" "$2" "$3"
     fi
     record dir - "$1"
 }

@@ -38,6 +38,15 @@ as_keeper() { # PATH COMMAND...
     if [[ $keeper == root ]]; then "$@"; else runuser -u "$keeper" -- "$@"; fi
 }
 
+make_dir() { # PATH OWNER:GROUP MODE
+    keeper_of "$1"
+    if [[ $keeper == root ]]; then
+        install -d -o "${2%:*}" -g "${2#*:}" -m "$3" -- "$1"
+    else
+        as_keeper "$1" install -d -m "$3" -- "$1"
+    fi
+}
+
 # A file of root's own is put at TARGET, whole or not at all.
 put_in_place() { # FILE TARGET OWNER:GROUP MODE
     keeper_of "$2"
@@ -45,7 +54,8 @@ put_in_place() { # FILE TARGET OWNER:GROUP MODE
         chown "$3" "$1"
         chmod "$4" "$1"
         mv -fT -- "$1" "$2"
-        return
+        # With its status: within the trap that puts things back a bare `return` has the one from before the trap.
+        return $?
     fi
     # shellcheck disable=SC2016  # for the other shell
     runuser -u "$keeper" -g "${asterisk_group:-$(id -gn -- "$keeper")}" -- sh -c '

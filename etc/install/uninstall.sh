@@ -3,7 +3,7 @@
 # shellcheck disable=SC2034,SC2154
 
 uninstall_all() {
-    local lines=() index kind hash path left=() packages=() portal_keeps
+    local lines=() index kind hash path left=() packages=() last=() portal_keeps
     mapfile -t lines < <(what_is_ours)
     if ((${#lines[@]} == 0)); then
         say "freepbx_bx24 is not installed here; nothing to remove."
@@ -34,6 +34,7 @@ uninstall_all() {
     ! systemd_runs || systemctl daemon-reload
     # Finished: what was kept for putting back goes with the programs.
     rm -f -- "$checkpoint/undo"
+    for path in ${last[@]+"${last[@]}"}; do as_keeper "$path" rm -rf --one-file-system -- "$path"; done
     rm -rf --one-file-system -- "${program:?}"
     begun=no
     rm -f -- "$log"
@@ -117,8 +118,9 @@ remove_dir() { # PATH
     fi
     change "remove the directory $1" || return 0
     case $1 in
-        # Nothing in these is anybody else's: sockets, and by now only calls that are to be purged.
-        "$state" | "$state/"* | "$runtime") as_keeper "$1" rm -rf --one-file-system -- "$1" ;;
+        # Nothing in these is anybody else's: sockets, and by now only calls that are to be purged; at the very end, since
+        # they could not be put back.
+        "$state" | "$state/"* | "$runtime") last+=("$1") ;;
         *) [[ -n $(ls -A -- "$1") ]] || remember "$1"
             as_keeper "$1" rmdir --ignore-fail-on-non-empty -- "$1" ;;
     esac
