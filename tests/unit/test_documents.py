@@ -87,6 +87,7 @@ def test_every_option_of_install_sh_that_a_document_names_exists(document: Docum
             assert typed_options(words) <= options_of_install_sh(), f"install.sh {' '.join(words)}"
     # Options stand alone as well: "`--dry-run` says what it would do". Then they are somebody's.
     everybodys = options_of_install_sh().union(*(options_of(parser_of(verb)) for verb in VERBS))
+    everybodys |= set(OPTION.findall((ROOT / "tests/run").read_text()))
     alone = {span for span in document.spans if OPTION.fullmatch(span.split()[0])}
     assert {span.split()[0] for span in alone} <= everybodys
 
