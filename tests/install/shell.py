@@ -37,6 +37,7 @@ class Shell:
         places = {
             "program": "opt", "manifest": "opt/installed", "checkpoint": "opt/checkpoint", "log": "log", "work": "work",
             "asterisk_conf": "etc/asterisk.conf", "etc_dir": "etc", "config": "etc/freepbx_bx24.yaml",
+            "manager_file": "etc/manager_bx24.conf", "clicks_file": "etc/manager_bx24_clicks.conf",
         }  # fmt: skip
         lead = "\n".join(f"{name}={self.directory}/{place}" for name, place in places.items())
         script = (
