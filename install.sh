@@ -28,7 +28,7 @@ command_link=/usr/local/bin/bx24
 log=/var/log/freepbx-bx24-install.log
 asterisk_conf=/etc/asterisk/asterisk.conf
 
-for part in checkpoint files asterisk program admins dialplan manager config service uninstall demo; do
+for part in keeper checkpoint files asterisk python program admins dialplan manager config service owed uninstall demo; do
     # shellcheck disable=SC1090  # each part is checked on its own
     . "$source_tree/etc/install/$part.sh"
 done
@@ -45,16 +45,23 @@ Settings, written into a new (or still unedited) /etc/freepbx_bx24.yaml:
   --client-id ID             its client_id,
   --client-secret-file -|FILE
                              and its client_secret: the first line of standard input or of a file
-  --webhook-url URL|-      or the portal's incoming webhook, the quick start; with - it is read from standard
-                           input, so that it does not appear in the process list
+  --webhook-url -|FILE     or the portal's incoming webhook, the quick start: the first line of standard input or
+                           of a file
   --country CODE           country of the numbers, two letters, as RU
   --default-person PERSON  extension, or user:ID, who owns what nobody else owns
   --default-line NUMBER    line of calls to numbers that are not listed
 
+  --python PATH            a Python from 3.9 to 3.14 (else: the one used before, then those on PATH)
+  --wheels DIR             take the Python packages from this folder, not from the Internet; to fill it, on a machine
+                           with the same Python version and processor:
+                             python3 -m pip download --require-hashes -r requirements.lock -d DIR
+
   --dry-run                say what would be done, and change nothing
-  --uninstall              remove everything; edited settings and kept calls stay
-  --uninstall --purge      remove these as well
+  --uninstall              remove everything; edited settings and kept calls stay. Waits while the CRM is owed calls
+  --uninstall --force      remove it although the CRM is still owed calls
+  --uninstall --purge      remove edited settings and kept calls as well
   --demo [--once|--remove] set up a sandbox (not beside a running Asterisk) and place five calls in it
+  --demo --listen ADDRESS  the same, and its page for other machines, too
   --help                   this text
 TEXT
 }
@@ -104,7 +111,8 @@ read_options() {
         option=$1
         shift
         case $option in
-            --webhook-url | --portal-url | --client-id | --client-secret-file | --country | --default-person | --default-line)
+            --listen | --webhook-url | --portal-url | --client-id | --client-secret-file | --country | --default-person | \
+                --default-line | --python | --wheels)
                 (($#)) || refuse 2 "$option needs a value; see --help"
                 value=$1
                 shift
@@ -116,26 +124,52 @@ read_options() {
             --country) country=$value ;;
             --default-person) default_person=$value ;;
             --default-line) default_line=$value ;;
+            --python) python_wanted=$value ;;
+            --wheels) wheels=$value ;;
             --dry-run) dry=yes ;;
             --uninstall) action=uninstall ;;
             --purge) purge=yes ;;
+            --force) force=yes ;;
             --demo) action=demo ;;
+            --listen) demo_listen=(--listen "$value") ;;
             --once | --remove) demo_options+=("$option") ;;
             --help) action=help ;;
             *) refuse 2 "there is no option $option; see --help" ;;
         esac
     done
     [[ $purge == no || $action == uninstall ]] || refuse 2 "--purge goes with --uninstall only"
+    [[ $force == no || $action == uninstall ]] || refuse 2 "--force goes with --uninstall only"
     ((${#demo_options[@]} == 0)) || [[ $action == demo ]] || refuse 2 "${demo_options[0]} goes with --demo only"
+    ((${#demo_listen[@]} == 0)) || [[ $action == demo && ${#demo_options[@]} == 0 ]] || refuse 2 "--listen goes with --demo alone"
     ((${#demo_options[@]} < 2)) || refuse 2 "--demo takes --once or --remove, not both"
     [[ $dry == no || $action != demo ]] || refuse 2 "--demo has no dry run"
+    check_places
     check_settings
 }
 
+# Given as they are seen from where the command was typed; what follows is done in /.
+check_places() {
+    if [[ -n $python_wanted ]]; then python_wanted=$(from_here "$python_wanted"); fi
+    if [[ -n $wheels ]]; then
+        wheels=$(from_here "$wheels")
+        [[ -d $wheels ]] || refuse 2 "--wheels: there is no folder $wheels"
+    fi
+    if [[ $client_secret_file == ?* && $client_secret_file != - ]]; then client_secret_file=$(from_here "$client_secret_file"); fi
+    if [[ $webhook_url == ?* && $webhook_url != - && $webhook_url != *://* ]]; then webhook_url=$(from_here "$webhook_url"); fi
+}
+
+from_here() { # PATH
+    case $1 in
+        /*) printf '%s\n' "$1" ;;
+        *) printf '%s\n' "$called_from/$1" ;;
+    esac
+}
+
 start_values() {
-    action=install dry=no purge=no begun=no logging=no changes=0 shape=plain
+    action=install dry=no purge=no force=no begun=no logging=no changes=0 shape=plain
     webhook_url='' portal_url='' client_id='' client_secret_file='' client_secret='' country='' default_person='' default_line=''
-    demo_options=() records=()
+    python_wanted='' wheels='' called_from=$PWD here=''
+    demo_options=() demo_listen=() records=()
 }
 
 report_error() { # LINE COMMAND
@@ -164,6 +198,7 @@ install_all() {
     find_asterisk
     find_manager
     find_python
+    say_what_is_here
     install_program
     install_config
     install_service_files
@@ -171,6 +206,7 @@ install_all() {
     install_manager
     verify_program
     verify_dialplan
+    verify_hooks
     verify_manager
     start_service
     finish_changes

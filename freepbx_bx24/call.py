@@ -37,7 +37,8 @@ class Beginning:
 
     `did` is the dialled number of an inbound call ("s" where the trunk gave none); for an outbound call `did` is the
     caller id that the trunk shows, `number` what was dialled, `extension` who dialled (AMPUSER). `started` is aware.
-    `blacklisted` is "1" where the caller is on FreePBX's blacklist.
+    `blacklisted` is "1" where the caller is on FreePBX's blacklist; `lines_off` are the numbers of the lines that
+    `bx24 off --line` has switched off, with commas between them.
     """
 
     uniqueid: str
@@ -59,6 +60,7 @@ class Beginning:
     entity_type: str = ""
     entity_id: str = ""
     blacklisted: str = ""
+    lines_off: str = ""
 
 
 @dataclass(frozen=True)

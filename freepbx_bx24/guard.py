@@ -10,9 +10,7 @@ The service answers `taken` before it does anything, then `agi COMMAND` lines (e
 line), then `done`. Where anything but `done` ends it, the frame is left as an intake file: no call is lost.
 """
 
-from __future__ import annotations
-
-import time
+import time  # no annotations from __future__: that is a file to find and read, like any other module
 
 STARTED = time.monotonic()
 
@@ -67,7 +65,7 @@ def seconds(settings: dict[str, str], name: str) -> float:
         return float(DEFAULTS[name])
 
 
-def connect(path: str) -> tuple[_socket.socket | None, str]:
+def connect(path: str) -> "tuple[_socket.socket | None, str]":
     """A connection to the service, or why there is none: ABSENT (no service) or BUSY (its backlog is full).
 
     A full backlog gives EAGAIN at once, even with a time-out set (measured): that is busy, not down.
@@ -97,18 +95,21 @@ def converse(asterisk: Asterisk, connection: _socket.socket, frame: bytes, deadl
     service = Pipe(connection.fileno())
     if service.line(min(taken_by, deadline)) != b"taken":
         return LOST if service.ended else BUSY
+    replies = b""
     while True:
+        if replies and b"\n" not in service.buffer:  # each on its own would wake the service, which is of no use
+            try:
+                connection.send(replies)
+            except OSError:
+                return LOST
+            replies = b""
         line = service.line(deadline) if time.monotonic() < deadline else None  # also where lines are waiting
         if line is None:
             return LOST if service.ended else LATE
         if line == b"done":
             return DONE
         if line.startswith(b"agi "):
-            reply = asterisk.command(line[4:], time.monotonic() + REPLY_SECONDS)
-            try:
-                connection.send((reply or b"") + b"\n")
-            except OSError:
-                return LOST
+            replies += (asterisk.command(line[4:], time.monotonic() + REPLY_SECONDS) or b"") + b"\n"
 
 
 def detach() -> None:
@@ -236,6 +237,13 @@ def run(kind: str, asterisk: Asterisk, settings: dict[str, str]) -> None:
     leave_behind(settings, kind, uniqueid, REASONS[result], b"" if kept else frame)
 
 
+def verify(asterisk: Asterisk, settings: dict[str, str]) -> None:
+    """For install.sh's test channel: say that we run, as whom, and that we may write calls down. No call is told."""
+    asterisk.environment(STARTED + REPLY_SECONDS)
+    writable = posix.access(settings["state"] + "/intake", posix.W_OK | posix.X_OK)
+    asterisk.outputs("VERIFIED", f"user {posix.geteuid()}" + ("" if writable else " may not write its state folder"))
+
+
 def main(kind: str) -> None:
     """Run as `register` or `finish`; never raises, always exits 0: the call goes on whatever happened here."""
     settings = dict(DEFAULTS)
@@ -245,7 +253,10 @@ def main(kind: str) -> None:
         _signal.signal(_signal.SIGHUP, _signal.SIG_IGN)
         _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
         settings = read_settings()
-        run(kind, asterisk, settings)
+        if sys.argv[1:2] == ["verify"]:
+            verify(asterisk, settings)
+        else:
+            run(kind, asterisk, settings)
     except Exception as error:
         log(settings, f"{kind}: {type(error).__name__}: {error}")
         if kind == "register":

@@ -1,7 +1,5 @@
 """The guard's side of the AGI pipe: lines within a deadline, the environment, one question, SET VARIABLE."""
 
-from __future__ import annotations
-
 import posix
 import select
 import time
@@ -15,6 +13,7 @@ COMMON_FACTS = (
     ("call_id", "BX24_CALL_ID"),
     # finish needs these too: where register never came to run, all is decided from what finish knows.
     ("skip", "BX24_SKIP"),
+    ("lines_off", "DB(bx24/lines-off)"),
     ("line", "BX24_LINE"),
     ("client_number", "BX24_NUMBER"),
     ("user", "BX24_USER"),
@@ -84,7 +83,7 @@ class Pipe:
         self.buffer += data
         return bool(data)
 
-    def line(self, deadline: float) -> bytes | None:
+    def line(self, deadline: float) -> "bytes | None":
         """The next whole line without its end, or None where it did not come in time or at all."""
         while b"\n" not in self.buffer:
             if not self.fill(deadline):
@@ -130,7 +129,7 @@ class Asterisk:
         self.pipe.buffer = b""
         return {key: value for (key, _), value in zip(wanted, values)}
 
-    def command(self, line: bytes, deadline: float) -> bytes | None:
+    def command(self, line: bytes, deadline: float) -> "bytes | None":
         """Send one whole AGI command and return Asterisk's reply line."""
         return self.pipe.line(deadline) if self.write(line + b"\n") else None
 

@@ -18,13 +18,18 @@ _NUMBER = re.compile(r"(?<![0-9A-Za-z.])(\+?[0-9]{3})[0-9]{3,12}([0-9]{2})(?![0-
 class _Harmless(logging.Formatter):
     """Control characters out; telephone numbers masked where the admin wants that."""
 
-    def __init__(self, mask_numbers: bool) -> None:
-        super().__init__(FORMAT, TIME)
+    def __init__(self, mask_numbers: bool, form: str = FORMAT) -> None:
+        super().__init__(form, TIME)
         self.mask_numbers = mask_numbers
 
     def format(self, record: logging.LogRecord) -> str:
         text = _CONTROL.sub("?", super().format(record)).replace("\n", "\n    ")
         return _NUMBER.sub(r"\1...\2", text) if self.mask_numbers else text
+
+
+def short_form(mask_numbers: bool) -> logging.Formatter:
+    """The words of a line alone, as harmless as in the log."""
+    return _Harmless(mask_numbers, "%(message)s")
 
 
 def log_to_file(path: str = "", mask_numbers: bool = False, terminal: bool = False) -> None:

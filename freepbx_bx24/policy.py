@@ -158,6 +158,9 @@ def decide_registration(rules: Rules, beginning: Beginning) -> Registration | Sk
     line, by_what = line_of(rules, beginning)
     if line is None and rules.lines and rules.lines_not_listed == "skip":
         return Skip("the line is not listed in the configuration")
+    number_of_line = line.number if line else rules.default_line
+    if number_of_line and number_of_line in beginning.lines_off.split(","):
+        return Skip(f"the line {number_of_line} is switched off by bx24 off")
     raw = beginning.client_number or beginning.number
     hidden = numbers.is_anonymous(raw)
     number = rules.anonymous if hidden else numbers.canonical(raw, rules.country, rules.area_code)
@@ -177,7 +180,6 @@ def decide_registration(rules: Rules, beginning: Beginning) -> Registration | Sk
         ("the line's", chosen.person is not None),
         ("default_person", True),
     )
-    number_of_line = line.number if line else rules.default_line
     called = f" ({chosen.name})" if chosen.name else ""
     rule = (
         f"line {number_of_line or 'none'}{called} {by_what}; "

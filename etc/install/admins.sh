@@ -25,12 +25,13 @@ files_with_includes() { # FILE-LEFT-OUT FILE...
 }
 
 # The lines that somebody else has in a context, in all places where it stands, as Asterisk reads them (its config.c):
-# without comments, also those from ;-- to --; over many lines, and without what editors leave at a line's end.
+# without comments, also those from ;-- to --; over many lines, and without what editors leave at a line's end; with what
+# the context takes from templates, `[from-pstn](mine)`, and without what stands in a template alone, `[from-pstn](!)`.
 admin_lines() { # CONTEXT [places: the files they stand in instead]
     local files=()
     mapfile -t files < <(admin_files)
     ((${#files[@]})) || return 0
-    awk -v header="[$1]" -v places="${2:-}" '
+    awk -v context="$1" -v places="${2:-}" '
         function code(line,   out, at) {
             out = ""
             while ((at = index(line, ";")) > 0) {
@@ -51,13 +52,41 @@ admin_lines() { # CONTEXT [places: the files they stand in instead]
             }
             return depth == 0 ? out line : out
         }
-        FNR == 1 { inside = depth = 0 }
+        function begin_section(   at, count, i, names) {
+            at = index(text, "]")
+            section = substr(text, 2, at - 2)
+            names = substr(text, at + 1)
+            gsub(/[() \t]/, "", names)
+            count = split(names, part, ",")
+            template = 0
+            for (i = 1; i <= count; i++) if (part[i] == "!") template = 1
+            for (i = 1; i <= count; i++) if (part[i] != "!" && part[i] != "+") keep("(" part[i])
+        }
+        function keep(line) {
+            lines[section, ++number[section]] = line
+            hidden[section, number[section]] = template
+            place[section, number[section]] = FILENAME
+        }
+        function show(name, whole, from,   i, line) {
+            for (i = 1; i <= number[name]; i++) {
+                line = lines[name, i]
+                if (hidden[name, i] && !whole) continue
+                if (substr(line, 1, 1) != "(") print places == "" ? line : (from == "" ? place[name, i] : from)
+                else if (level < 20) {
+                    level++
+                    show(substr(line, 2), 1, from == "" ? place[name, i] : from)
+                    level--
+                }
+            }
+        }
+        FNR == 1 { section = ""; depth = template = 0 }
         {
             text = code($0)
             gsub(/^[ \t]+|[ \t\r]+$/, "", text)
         }
-        text ~ /^\[/ { inside = index(text, header) == 1; next }
-        inside && text ~ /^[a-zA-Z]/ { print places == "" ? text : FILENAME }' "${files[@]}"
+        text ~ /^\[/ { begin_section(); next }
+        section != "" && text ~ /^[a-zA-Z]/ { keep(text) }
+        END { show(context, 0, "") }' "${files[@]}"
 }
 
 extension_names() {

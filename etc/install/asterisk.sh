@@ -69,6 +69,7 @@ find_asterisk() {
     # FreePBX's extensions.conf, and nobody else's, includes what FreePBX generates.
     shape=plain
     ! includes_file "$etc_dir/extensions.conf" extensions_additional.conf || shape=freepbx
+    check_includes extensions_bx24.conf "$etc_dir/extensions.conf"
     including=$(including_file)
     check_link "$including"
     including=$(readlink -m -- "$including")
@@ -80,8 +81,57 @@ find_asterisk() {
     fi
 }
 
+# Read, not asked for: fwconsole is a program that Asterisk's user may change, and we are root.
+freepbx_version() {
+    local web
+    web=$(sed -nE 's/^[[:space:]]*AMPWEBROOT[[:space:]]*=[[:space:]]*//p' /etc/amportal.conf 2>/dev/null | head -n 1)
+    sed -nE 's|.*<version>([0-9]+(\.[0-9]+)*)</version>.*|\1|p' "${web:-/var/www/html}/admin/modules/framework/module.xml" \
+        2>/dev/null | head -n 1
+}
+
+# What was found out, so that nobody has to be asked.
+say_what_is_here() {
+    local pbx="Asterisk without FreePBX" version
+    if [[ $shape == freepbx ]]; then
+        version=$(freepbx_version) || version=
+        pbx="FreePBX${version:+ $version}"
+        [[ -z $version || $version =~ ^1[567](\.|$) ]] ||
+            warn "this is FreePBX $version; freepbx_bx24 is made for 15, 16 and 17"
+    fi
+    version=$(asterisk_version) || version=
+    here="$pbx, Asterisk${version:+ $version} ($([[ $asterisk_up == yes ]] && echo running || echo 'not running')) as $asterisk_user"
+    here+=", $etc_dir, $agi_dir, $python, $(systemd_runs && echo systemd || echo 'no systemd')"
+    printf 'Found: %s\n' "$here"
+}
+
 includes_file() { # FILE NAME
     grep -Eq "^[[:space:]]*#(try)?include[[:space:]]+[\"<]?([^\"]*/)?$2[\">]?[[:space:]]*(;.*)?$" "$1"
+}
+
+# Lines by which somebody else brings our file in: written by hand, or ours with its marks taken away. `#tryinclude` does
+# what ours would do. `#include` would make Asterisk refuse everything as soon as the file is gone.
+foreign_includes() { # NAME FILE...
+    local name=$1
+    shift
+    (($#)) || return 0
+    awk -v name="$name" -v begin="$block_begin" '
+        FNR == 1 { ours = 0 }
+        index($0, begin) == 1 { ours = 1; next }
+        !ours && match($0, /^[ \t]*#(try)?include[ \t]+/) {
+            file = substr($0, RLENGTH + 1)
+            gsub(/^["<]|[">]?[ \t\r]*(;.*)?$/, "", file)
+            sub(/.*\//, "", file)
+            if (file == name) print FILENAME ":" FNR ": " $0
+        }
+        { ours = 0 }' "$@"
+}
+
+check_includes() { # NAME FIRST-FILE
+    local files=() found
+    mapfile -t files < <(files_with_includes "$etc_dir/$1" "$2")
+    found=$(foreign_includes "$1" ${files[@]+"${files[@]}"} | tr -d '\r')
+    ! grep -qE ':[[:space:]]*#include' <<<"$found" ||
+        refuse 3 "a line that install.sh did not write brings in its file $1; take it out, it writes its own:" "$found"
 }
 
 check_modules() {

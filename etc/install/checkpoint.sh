@@ -22,31 +22,50 @@ begin_changes() {
     fi
     install -d -m 0755 "$program"
     install -d -m 0700 "$checkpoint"
+    printf '%s:%s\n' "${asterisk_user:-root}" "${asterisk_group:-}" >"$checkpoint/user"
     : >"$checkpoint/undo"
     begun=yes logging=yes
     # The log stays when all else is put back: it says what went wrong. --uninstall removes it.
     (umask 077 && : >>"$log")
-    note "install.sh $action"
+    note "install.sh $action${here:+; $here}"
 }
 
 undo_line() { # KIND NUMBER PATH
     printf '%s\t%s\t%s\n' "$1" "$2" "$3" >>"$checkpoint/undo"
 }
 
-# Keep what is at PATH now (a file, a link, or nothing), before it is changed.
+# Keep what is at PATH now (a file, a link, or nothing), before it is changed; `kept` is the copy, in root's own folder.
 remember() { # PATH
     local number
     number=$(wc -l <"$checkpoint/undo")
+    kept=
     if [[ -e $1 || -L $1 ]]; then
-        cp -a -- "$1" "$checkpoint/$number"
+        kept=$checkpoint/$number
+        keep_copy "$1" "$kept"
         undo_line old "$number" "$1"
     else
         undo_line new - "$1"
     fi
 }
 
+keep_copy() { # PATH COPY
+    keeper_of "$1"
+    if [[ $keeper == root ]]; then
+        cp -a -- "$1" "$2"
+    elif [[ -L $1 ]]; then
+        ln -s -- "$(as_keeper "$1" readlink -- "$1")" "$2"
+    else
+        as_keeper "$1" cat -- "$1" >"$2" || refuse 1 "$1 can't be read by $keeper, whose folder it is in"
+        chown "$(stat -c %u:%g -- "$1")" "$2"
+        chmod "$(stat -c %a -- "$1")" "$2"
+    fi
+}
+
 put_back() {
     local lines=() index kind number path failed=no
+    # Also after a cut off run, which alone knew them.
+    IFS=: read -r asterisk_user asterisk_group <"$checkpoint/user" || true
+    keepers=()
     mapfile -t lines <"$checkpoint/undo"
     for ((index = ${#lines[@]} - 1; index >= 0; index--)); do
         IFS=$'\t' read -r kind number path <<<"${lines[index]}"
@@ -66,12 +85,24 @@ put_back() {
 
 put_back_one() { # KIND NUMBER PATH
     case $1 in
-        old) cp -a -- "$checkpoint/$2" "$checkpoint/back" && mv -fT -- "$checkpoint/back" "$3" ;;
-        new) rm -rf --one-file-system -- "$3" ;;
-        dir) [[ ! -d $3 ]] || rmdir --ignore-fail-on-non-empty -- "$3" ;;
+        old) put_back_copy "$checkpoint/$2" "$3" ;;
+        new) as_keeper "$3" rm -rf --one-file-system -- "$3" ;;
+        dir) [[ ! -d $3 ]] || as_keeper "$3" rmdir --ignore-fail-on-non-empty -- "$3" ;;
         service) ! systemd_runs || systemctl disable --now "$3" ;;
         enable) ! systemd_runs || systemctl enable "$3" ;;
     esac
+}
+
+put_back_copy() { # COPY PATH
+    if [[ -L $1 ]]; then
+        as_keeper "$2" ln -sfnT -- "$(readlink -- "$1")" "$2"
+    elif [[ -d $1 ]]; then
+        # Only empty ones are kept.
+        make_dir "$2" "$(stat -c %u:%g -- "$1")" "$(stat -c %a -- "$1")"
+    else
+        cp -a -- "$1" "$checkpoint/back" &&
+            put_in_place "$checkpoint/back" "$2" "$(stat -c %u:%g -- "$1")" "$(stat -c %a -- "$1")"
+    fi
 }
 
 # Files are back; now the programs that read them.

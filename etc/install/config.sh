@@ -3,16 +3,37 @@
 # shellcheck disable=SC2034,SC2154
 
 check_settings() {
-    if [[ $webhook_url == - ]]; then
-        IFS= read -r webhook_url || [[ -n $webhook_url ]] || refuse 2 "--webhook-url -: there is no line on standard input"
+    local given=$webhook_url
+    if [[ -n $given ]]; then
+        # The URL is a secret: on the command line every user of this machine could read it, and the shell keeps it.
+        [[ $given != *://* ]] || refuse 2 "--webhook-url: the URL is a secret and does not belong on the command line:" \
+            "write -, then paste it, or the name of a file that holds it; and make a new webhook, this one has been seen"
+        webhook_url=$(read_secret --webhook-url "$given" "the webhook's URL") || exit
+        # It is not repeated in a message.
+        is_webhook "$webhook_url" ||
+            refuse 2 "--webhook-url: this is not https://PORTAL/rest/USER/SECRET/ (http is for 127.0.0.1, ::1 and localhost only)"
     fi
-    # The URL is a secret: it is not repeated in a message.
-    [[ -z $webhook_url ]] || is_webhook "$webhook_url" ||
-        refuse 2 "--webhook-url: this is not https://PORTAL/rest/USER/SECRET/ (http is for 127.0.0.1, ::1 and localhost only)"
     check_application
     check_setting --country "$country" '^[A-Z]{2}$' "two capital letters, as RU"
     check_setting --default-person "$default_person" '^([0-9]{1,20}|user:[0-9]{1,20})$' "an extension, or user:ID"
     check_setting --default-line "$default_line" '^[+]?[0-9A-Za-z]{1,50}$' "a number, as +74957770000"
+}
+
+# The first line of standard input, which a person at a terminal is asked for and does not see, or of a file.
+read_secret() { # OPTION -|FILE WHAT
+    local line=''
+    if [[ $2 != - ]]; then
+        [[ -f $2 && -r $2 ]] || refuse 2 "$1: no file $2 can be read; allowed: a file, or - for standard input"
+        IFS= read -r line <"$2" || [[ -n $line ]] || refuse 2 "$1: $2 is empty"
+    elif [[ -t 0 ]]; then
+        printf 'Paste %s (it is not shown) and press Enter: ' "$3" >&2
+        IFS= read -rs line || true
+        printf '\n' >&2
+        [[ -n $line ]] || refuse 2 "$1 -: nothing was typed"
+    else
+        IFS= read -r line || [[ -n $line ]] || refuse 2 "$1 -: there is no line on standard input"
+    fi
+    printf '%s' "${line%$'\r'}"
 }
 
 check_application() {
@@ -34,14 +55,7 @@ check_application() {
 
 # Neither the command line nor a message ever holds the secret.
 read_client_secret() {
-    if [[ $client_secret_file == - ]]; then
-        IFS= read -r client_secret || [[ -n $client_secret ]] || refuse 2 "--client-secret-file -: there is no line on standard input"
-    elif [[ -f $client_secret_file && -r $client_secret_file ]]; then
-        IFS= read -r client_secret <"$client_secret_file" || [[ -n $client_secret ]] || refuse 2 "--client-secret-file: $client_secret_file is empty"
-    else
-        refuse 2 "--client-secret-file: no file $client_secret_file can be read; allowed: a file, or - for standard input"
-    fi
-    client_secret=${client_secret%$'\r'}
+    client_secret=$(read_secret --client-secret-file "$client_secret_file" "the application's client_secret") || exit
     [[ $client_secret =~ ^[[:graph:]]{8,500}$ && $client_secret != *://* ]] ||
         refuse 2 "--client-secret-file: this line is no client_secret: one word of 8 characters or more"
 }

@@ -15,7 +15,7 @@ demo() {
     ! asterisk_runs || refuse 3 "an Asterisk is running on this machine; the demo is for a machine without one"
     demo_install_packages
     demo_make_venv
-    exec env "PYTHONPATH=$source_tree" "$sandbox/venv-demo/bin/python3" -B -m freepbx_bx24.sandbox.demo "${demo_options[@]}"
+    exec env "PYTHONPATH=$source_tree" "$sandbox/venv-demo/bin/python3" -B -m freepbx_bx24.sandbox.demo "${demo_options[@]}" "${demo_listen[@]}"
 }
 
 demo_install_packages() {

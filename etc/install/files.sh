@@ -18,19 +18,16 @@ put_dir() { # PATH OWNER:GROUP MODE
     fi
     if change "make the directory $1"; then
         undo_line dir - "$1"
-        install -d -o "${2%:*}" -g "${2#*:}" -m "$3" "$1"
+        make_dir "$1" "$2" "$3"
     fi
     record dir - "$1"
 }
 
-# Prepared where root alone may write and then renamed: in a directory of the asterisk user anything else could be led
-# elsewhere by a link.
+# Prepared where root alone may write, and then put at its place.
 write_file() { # SOURCE TARGET OWNER:GROUP MODE
     remember "$2"
     cp -- "$1" "$checkpoint/incoming"
-    chown "$3" "$checkpoint/incoming"
-    chmod "$4" "$checkpoint/incoming"
-    mv -fT -- "$checkpoint/incoming" "$2"
+    put_in_place "$checkpoint/incoming" "$2" "$3" "$4"
 }
 
 # A file of ours. One that somebody has edited stays; ours goes beside it as .new, with one warning for each new version.
@@ -102,33 +99,48 @@ put_block() { # FILE LINE OWNER:GROUP
         record block - "$file"
         return 0
     fi
+    # Somebody has written the same line himself.
+    [[ ! -e $file || -z $(foreign_includes "${2#* }" "$file") ]] || return 0
     [[ -e $file ]] || record made - "$file"
     if change "add \"$2\" to $file"; then
         remember "$file"
-        if [[ -e $file ]]; then
-            cp -a -- "$file" "$checkpoint/incoming"
-        else
-            install -o "${3%:*}" -g "${3#*:}" -m 0640 /dev/null "$checkpoint/incoming"
-        fi
+        edit_kept "$file"
         if [[ -s $checkpoint/incoming && -n $(tail -c 1 -- "$checkpoint/incoming") ]]; then
             begin=$block_begin_joined
             printf '\n' >>"$checkpoint/incoming"
         fi
         printf '%s\n%s\n%s\n' "$begin" "$2" "$block_end" >>"$checkpoint/incoming"
-        mv -fT -- "$checkpoint/incoming" "$file"
+        put_edited "$file" "$3"
     fi
     record block - "$file"
 }
 
+# The copy of another's file, to be edited; what stands there by now may be a link.
+edit_kept() { # FILE
+    [[ -z $kept || -f $kept && ! -L $kept ]] || refuse 1 "$1 is no plain file any more: put one there, then run install.sh again"
+    cat -- "${kept:-/dev/null}" >"$checkpoint/incoming"
+}
+
+put_edited() { # FILE OWNER:GROUP-OF-A-NEW-ONE
+    if [[ -n $kept ]]; then
+        put_in_place "$checkpoint/incoming" "$1" "$(stat -c %u:%g -- "$kept")" "$(stat -c %a -- "$kept")"
+    else
+        put_in_place "$checkpoint/incoming" "$1" "$2" 0640
+    fi
+}
+
+# Our three lines go, wherever somebody has moved or half deleted them; what he wrote between them stays.
 take_block_out() { # FILE
-    local joined=no
-    ! grep -qF -- "$block_begin_joined" "$1" || [[ $(tail -n 1 -- "$1") != "$block_end" ]] || joined=yes
     remember "$1"
-    cp -a -- "$1" "$checkpoint/incoming"
+    edit_kept "$1"
+    local joined=no
+    ! grep -qF -- "$block_begin_joined" "$kept" || [[ $(tail -n 1 -- "$kept" | tr -d '\r') != "$block_end" ]] || joined=yes
     awk -v begin="$block_begin" -v end="$block_end" '
-        index($0, begin) == 1 { inside = 1 }
-        !inside { print }
-        $0 == end { inside = 0 }' "$1" >"$checkpoint/incoming"
+        { text = $0; sub(/\r$/, "", text) }
+        index(text, begin) == 1 { begun = 1; next }
+        text == end { next }
+        begun && text ~ /^#tryinclude [a-z]+_bx24[.]conf$/ { begun = 0; next }
+        { begun = 0; print }' "$kept" >"$checkpoint/incoming"
     [[ $joined == no ]] || truncate --size=-1 "$checkpoint/incoming"
-    mv -fT -- "$checkpoint/incoming" "$1"
+    put_edited "$1" ''
 }

@@ -23,6 +23,7 @@ find_manager() {
     if [[ -r $manager_including ]] && includes_file "$manager_including" manager_custom.conf; then
         manager_including=$etc_dir/manager_custom.conf
     fi
+    check_includes manager_bx24.conf "$etc_dir/manager.conf"
     check_link "$manager_including"
     manager_including=$(readlink -m -- "$manager_including")
     mapfile -t files < <(files_with_includes "$manager_file" "$etc_dir/manager.conf")

@@ -3,13 +3,18 @@
 # shellcheck disable=SC2034,SC2154
 
 uninstall_all() {
-    if [[ ! -e $manifest ]]; then
+    local lines=() index kind hash path left=() packages=() last=() portal_keeps
+    mapfile -t lines < <(what_is_ours)
+    if ((${#lines[@]} == 0)); then
         say "freepbx_bx24 is not installed here; nothing to remove."
         return 0
     fi
-    local lines=() index kind hash path left=() packages=()
-    mapfile -t lines <"$manifest"
+    # As it was installed for; the Asterisk may be gone by now.
+    if [[ -d $state ]]; then IFS=: read -r asterisk_user asterisk_group < <(stat -c %U:%G -- "$state"); fi
+    [[ ! -e $manifest ]] || settle_owed
+    portal_keeps=$(what_the_portal_keeps)
     stop_service
+    unbind_events
     decide_what_stays
     # The hooks first: no new call may start a script that is about to go.
     for ((index = ${#lines[@]} - 1; index >= 0; index--)); do
@@ -29,12 +34,26 @@ uninstall_all() {
     ! systemd_runs || systemctl daemon-reload
     # Finished: what was kept for putting back goes with the programs.
     rm -f -- "$checkpoint/undo"
+    for path in ${last[@]+"${last[@]}"}; do as_keeper "$path" rm -rf --one-file-system -- "$path"; done
     rm -rf --one-file-system -- "${program:?}"
     begun=no
     rm -f -- "$log"
     leave_packages
     ((${#left[@]} == 0)) || printf 'Left in place: %s\n' "${left[@]}"
+    [[ -z $portal_keeps ]] || printf 'To be removed in Bitrix24 by hand, where nothing else uses it:\n%s\n' "$portal_keeps"
     printf 'freepbx_bx24 is removed.\n'
+}
+
+# The manifest; and where an earlier --uninstall has left settings and calls, --purge knows them by their names.
+what_is_ours() {
+    local path
+    if [[ -e $manifest ]]; then
+        cat -- "$manifest"
+    elif [[ $purge == yes ]]; then
+        for path in "$state" "$state/intake" "$config" "$webhook" "$secret"; do
+            [[ ! -e $path ]] || printf '%s\t-\t%s\n' "$([[ -d $path ]] && echo dir || echo file)" "$path"
+        done
+    fi
 }
 
 # Settings that somebody has edited, and calls that the CRM may not have yet, are kept together: without the pbx_id
@@ -77,9 +96,8 @@ remove_file() { # HASH PATH
     elif [[ $purge == no && $(hash_of "$2") != "$1" ]]; then
         if change "keep $2, which was edited, as $2.bx24-saved"; then
             remember "$2.bx24-saved"
-            cp -a -- "$2" "$checkpoint/saved"
-            mv -fT -- "$checkpoint/saved" "$2.bx24-saved"
-            drop "$2"
+            remember "$2"
+            as_keeper "$2" mv -fT -- "$2" "$2.bx24-saved"
         fi
         left+=("$2.bx24-saved")
     elif change "remove $2"; then
@@ -89,7 +107,7 @@ remove_file() { # HASH PATH
 
 drop() { # PATH
     remember "$1"
-    rm -f -- "$1"
+    as_keeper "$1" rm -f -- "$1"
 }
 
 remove_dir() { # PATH
@@ -100,10 +118,11 @@ remove_dir() { # PATH
     fi
     change "remove the directory $1" || return 0
     case $1 in
-        # Nothing in these is anybody else's: sockets, and by now only calls that are to be purged.
-        "$state" | "$state/"* | "$runtime") rm -rf --one-file-system -- "$1" ;;
+        # Nothing in these is anybody else's: sockets, and by now only calls that are to be purged; at the very end, since
+        # they could not be put back.
+        "$state" | "$state/"* | "$runtime") last+=("$1") ;;
         *) [[ -n $(ls -A -- "$1") ]] || remember "$1"
-            rmdir --ignore-fail-on-non-empty -- "$1" ;;
+            as_keeper "$1" rmdir --ignore-fail-on-non-empty -- "$1" ;;
     esac
 }
 

@@ -201,6 +201,18 @@ class _Watched:
     """What both kinds of connection add to urllib3's."""
 
     idle_since = 0.0
+    _holds_head = False  # the next piece is the head of a request
+    _head = b""
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        """Send a request, its head together with the first piece of its body.
+
+        urllib3 2 sends the head on its own: one more packet, and one more time that the other side is woken.
+        """
+        self._holds_head = True
+        super().request(*arguments, **options)  # type: ignore[misc]
+        if self._head:  # a request without a body
+            self.send(b"")
 
     def _new_conn(self: Any) -> socket.socket:
         return _deadline().connect(self, self._dns_host, self.port, self.socket_options)
@@ -213,6 +225,11 @@ class _Watched:
             raise
 
     def send(self: Any, data: Any) -> None:
+        if self._holds_head:
+            self._head, self._holds_head = data, False
+            return
+        if self._head:
+            data, self._head = self._head + data, b""
         if self.sock is None:
             self.connect()
         deadline = _deadline()

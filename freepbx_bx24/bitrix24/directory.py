@@ -142,6 +142,10 @@ class Directory:
         """Return a user's internal number, "" where there is none."""
         return self._snapshot.people.extensions.get(user_id, "")
 
+    def internal_numbers(self) -> Mapping[str, int]:
+        """Return user id by internal number."""
+        return self._snapshot.people.users
+
     def name(self, user_id: int) -> str:
         """Return a user's name as people are to read it, "" where it is not known."""
         return self._snapshot.people.names.get(user_id, "")

@@ -12,7 +12,8 @@ from ..errors import ChannelError, ConfigurationError, ServiceError
 from ..journal.reading import read_only
 from ..service import directory_file
 from ..service.control import BEGINNING
-from ..service.looking import LOOKS, Desk
+from ..service.looking import Desk
+from ..service.questions import LOOKS
 from ..service.surroundings import run_directory, state_directory
 from ..settings import load
 

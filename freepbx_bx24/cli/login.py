@@ -12,6 +12,7 @@ from typing import Any, Mapping
 from urllib.parse import urlencode
 
 from ..bitrix24.application import NOBODY, OTHER_APPLICATION, endpoint, login_needed
+from ..bitrix24.introduction import RIGHTS, missing_rights
 from ..bitrix24.oauth import Application, OAuth
 from ..bitrix24.replies import harmless, read
 from ..bitrix24.token_store import TokenStore
@@ -27,14 +28,6 @@ PORTAL_SECONDS = 15.0
 WAIT_SECONDS = 600.0
 LISTEN = "127.0.0.1:8925"
 _LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})")
-
-# Right -> what is missing without it.
-RIGHTS: Mapping[str, str] = {
-    "telephony": "no call can be registered",
-    "user": "employees can't be found by their extensions: all calls are the default person's",
-    "crm": "clients are neither found nor made",
-}
-_ALSO_USER = {"user", "user_basic", "user_brief"}
 
 _WEBHOOK_ONLY = (
     "{path}: this machine uses a webhook, which needs no login. For the local application write these lines in place "
@@ -147,8 +140,7 @@ def _ask_for_code(portal: PortalSettings, listen: tuple[str, int]) -> Answer:
 def _introduced(portal: PortalSettings, tokens: Tokens, transport: Transport) -> bool:
     """Say whose token it is, what it may and whether telephony works; false where calls can't be registered."""
     origin, path = endpoint(portal.url, tokens.client_endpoint)
-    given = set(tokens.scope) | ({"user"} if _ALSO_USER & set(tokens.scope) else set())
-    missing = [right for right in RIGHTS if tokens.scope and right not in given]
+    missing = missing_rights(tokens.scope)
 
     def ask(method: str, parameters: Mapping[str, object]) -> Any:
         body = json.dumps({**parameters, "auth": tokens.access_token}).encode()

@@ -15,8 +15,9 @@ from typing import Callable, Iterator, Sequence, Tuple, TypeVar, Union
 
 from ..call import Ending, Outcome, Registration
 from ..errors import JournalError
-from . import keeping, order, people, records, stamp
+from . import forgetting, keeping, order, people, records, stamp
 from .database import Step, take_lock
+from .forgetting import Forgotten
 from .reading import Reading
 from .records import KINDS, Delivery, Entry, LeftOut, Registered, StoryLine
 from .whole import WholeFile
@@ -278,6 +279,14 @@ class Journal(Reading):
         At most 200 in one step, whatever is asked for.
         """
         return self._change(lambda journal: keeping.prune(journal, before, time.time(), most))
+
+    def forget(self, numbers: Sequence[str]) -> Forgotten:
+        """Erase a client's number in these forms, from the file itself too; not what the CRM is still owed."""
+        self._file.ask(forgetting.overwrite_what_is_deleted)
+        self.write_story()
+        found = self._change(lambda journal: forgetting.forget(journal, numbers, time.time()))
+        self._file.ask(forgetting.empty_log)
+        return found
 
     @property
     def uncertain_before(self) -> float:

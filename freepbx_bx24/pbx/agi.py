@@ -45,10 +45,7 @@ class Conversation(agi.AGI):  # type: ignore[misc]
 
     def send_command(self, command: str, *args: object) -> None:
         """Send one whole line; the relay wants to know that it is one for Asterisk."""
-        line = " ".join([command, *map(str, args)])
-        if re.search(r"[\x00-\x1f]", line):
-            raise ChannelError("an AGI command with control characters was held back")
-        self.stdout.write(f"agi {line}\n")
+        self.stdout.write(_relayed(command, *args))
         self.stdout.flush()
 
     def get_result(self, stdin: object = None) -> dict[str, tuple[str, str]]:
@@ -70,12 +67,19 @@ class Conversation(agi.AGI):  # type: ignore[misc]
         :raises ChannelError: where the channel or the guard is gone.
         """
         try:
-            for name, value in values.items():
-                self.send_command("SET VARIABLE", f"__BX24_{name}", self._quote(value))
+            lines = (_relayed("SET VARIABLE", f"__BX24_{name}", self._quote(value)) for name, value in values.items())
+            self.stdout.write("".join(lines))
             for _ in values:
                 self.get_result()
         except OSError as error:
             raise ChannelError(f"the variables could not be set: {type(error).__name__}") from error
+
+
+def _relayed(command: str, *args: object) -> str:
+    line = " ".join([command, *map(str, args)])
+    if re.search(r"[\x00-\x1f]", line):
+        raise ChannelError("an AGI command with control characters was held back")
+    return f"agi {line}\n"
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from .channels import device_of
 
 REGISTER = "register"
 FINISH = "finish"
+PING = b"kind=ping\0\0"  # whether somebody answers
 LONGEST = 200_000  # bytes; the guard sends some 45 fields of at most 1000
 LATEST_START = 253_370_000_000  # seconds: the year 9999, the last that a date can be made of
 
@@ -104,6 +105,7 @@ def beginning(frame: Frame) -> Beginning:
         entity_type=frame.fact("entity_type"),
         entity_id=frame.fact("entity_id"),
         blacklisted=frame.fact("blacklisted"),
+        lines_off=frame.fact("lines_off"),
     )
 
 

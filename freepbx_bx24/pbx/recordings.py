@@ -67,6 +67,11 @@ class GaveUp:
     empty: bool = False
 
 
+def folders_of(named: Sequence[str], configuration: Path) -> tuple[Path, ...]:
+    """Where recordings may lie: the folders that are named, else those of Asterisk's spool (by its asterisk.conf)."""
+    return tuple(map(Path, named)) or spool_folders(configuration)
+
+
 def spool_folders(configuration: Path) -> tuple[Path, ...]:
     """Where Asterisk keeps recordings and voicemail, by its asterisk.conf; the usual place where that does not say."""
     parser = configparser.ConfigParser(strict=False, interpolation=None, inline_comment_prefixes=(";",), delimiters="=")

@@ -11,17 +11,27 @@ from pathlib import Path
 from typing import Any, Callable, Sequence
 
 from ..errors import Bx24Error, SandboxError
+from . import let_in
 from .pbx import harness, roots
 from .pbx.calls import Call
 from .pbx.record import Behaviour, answer, busy, ring
 from .portal import Portal
-from .product import Product
+from .portal.page.reach import started_page, ways_in
+from .product import SOURCE, YAML, Product
 
 REPOSITORY = Path(__file__).parents[2]
 CLIENT = "+74951234567"  # Anna Petrova, a contact of the sandbox portal
 STRANGER = "+79031112233"
 SETTLED_SECONDS = 20.0
 PORT = 8024
+# For the page: what is clicked there is dialled, a callback form rings 101, and every call is recorded.
+ON_THE_PAGE = """
+clicks: {enabled: yes}
+callbacks: {target: 101}
+line_defaults: {recordings: answered}
+recordings: {min_seconds: 0}
+"""
+INSTALL_SECONDS = 300.0
 
 
 @dataclass
@@ -42,8 +52,8 @@ def demo_calls() -> list[DemoCall]:
         DemoCall(
             "inbound, answered",
             CLIENT,
-            lambda pbx: pbx.trunk.call("74957770101", CLIENT, "Anna", talk=3.0),
-            behaviour=answer(1.0),
+            lambda pbx: pbx.trunk.call("74957770101", CLIENT, "Anna", talk=3.0, sound=True),
+            behaviour=answer(1.0, sound=True),
         ),
         DemoCall(
             "inbound, missed",
@@ -62,7 +72,12 @@ def demo_calls() -> list[DemoCall]:
             "104",
             ring(),
         ),
-        DemoCall("outbound, answered", STRANGER, lambda pbx: pbx.phone(105).call("8" + STRANGER[2:], talk=2.0), "105"),
+        DemoCall(
+            "outbound, answered",
+            STRANGER,
+            lambda pbx: pbx.phone(105).call("8" + STRANGER[2:], talk=2.0, sound=True),
+            "105",
+        ),
     ]
 
 
@@ -128,7 +143,7 @@ def refuse_beside_asterisk() -> None:
 def place_calls(pbx: harness.SandboxPbx, portal: Portal) -> bool:
     """Place all five at once, print each as the CRM got it; True where the CRM has what the phones saw."""
     calls = demo_calls()
-    pbx.trunk.on_number(STRANGER, answer(1.0))
+    pbx.trunk.on_number(STRANGER, answer(1.0, sound=True))
     for one in calls:
         if one.behaviour is not None:
             pbx.phone(one.phone).behaviour = one.behaviour
@@ -162,31 +177,54 @@ def started_portal(port: int) -> Portal:
         return Portal().start()
 
 
-def run(once: bool) -> int:
+def run(once: bool, listen: str = "") -> int:
     """Set up, place the calls, and stay until Ctrl-C unless `once`; 0 where the CRM has what the phones saw."""
     refuse_beside_asterisk()
     portal = started_portal(PORT)
     try:
         say(f"Portal:   {portal.url}  (ledger: {portal.ledger_url})")
         say("Asterisk: making a private Debian with Asterisk 22 in it (about two minutes the first time)")
-        with harness.SandboxPbx("forky") as pbx:
-            right = show(pbx, portal)
-            if not once:
+        with harness.SandboxPbx("forky", record=not once) as pbx:
+            if once:
+                return 0 if show(pbx, portal) else 1
+            with started_page(portal, listen) as page:
+                right = show(pbx, portal, clicks=True)
+                answer_people(pbx)
+                say(
+                    "\n"
+                    + "\n".join(("The page, to see, click and break it:", *(f"  {line}" for line in ways_in(page))))
+                )
                 say("It stays up until Ctrl-C; `sudo ./install.sh --demo --remove` undoes everything.")
-                threading.Event().wait()
+                try:
+                    threading.Event().wait()
+                except KeyboardInterrupt:
+                    return 0 if right else 1
     finally:
         portal.stop()
-    return 0 if right else 1
+    return 0
 
 
-def show(pbx: harness.SandboxPbx, portal: Portal) -> bool:
-    """Install the product into the running PBX and place the calls; True where the CRM has what the phones saw."""
+def answer_people(pbx: harness.SandboxPbx) -> None:
+    """From now on everybody takes calls: our people after a moment, clients later, who then talk for a while."""
+    for phone in pbx.phones:
+        phone.behaviour = answer(2.0, sound=True)
+    pbx.trunk.on_number(STRANGER, answer(3.0, talk=15.0, sound=True))
+    pbx.trunk.behaviour = answer(3.0, talk=15.0, sound=True)
+
+
+def show(pbx: harness.SandboxPbx, portal: Portal, clicks: bool = False) -> bool:
+    """Install the product into the running PBX and place the calls; True where the CRM has what the phones saw.
+
+    :param clicks: with what the page offers: an application instead of a webhook, since only those hear of clicks.
+    """
     version = pbx.asterisk.rx("core show version").split(" built")[0]
     say(f"          {version} runs, with SIP trunks and phones on loopback")
     say("Product:  install.sh, as an admin runs it")
     product = Product(pbx, portal, REPOSITORY)
     product.install()
     product.configure()
+    if clicks:
+        take_clicks(product)
     product.start()
     say("          the service answers; placing five calls")
     right = place_calls(pbx, portal)
@@ -194,6 +232,16 @@ def show(pbx: harness.SandboxPbx, portal: Portal) -> bool:
     if not right:
         say(product.log()[-4000:])
     return right
+
+
+def take_clicks(product: Product) -> None:
+    """Let it into the portal as an application that may dial; install.sh is run once more for its manager user."""
+    root = product.pbx.root
+    path = root.outside(YAML)
+    text = let_in.named_in(path.read_text(encoding="utf-8"), root, product.portal)
+    path.write_text(text + ON_THE_PAGE, encoding="utf-8")
+    let_in.log_in(root)
+    root.run([f"{SOURCE}/install.sh"], timeout=INSTALL_SECONDS)
 
 
 def remove() -> int:
@@ -213,14 +261,15 @@ def remove() -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`--once`: end after the table; `--remove`: undo everything."""
+    """`--once`: end after the table; `--remove`: undo everything; `--listen`: show the page to other machines, too."""
     parser = argparse.ArgumentParser(prog="install.sh --demo", description="Real calls into a sandbox CRM.")
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--once", action="store_true", help="end after the table")
     choice.add_argument("--remove", action="store_true", help="undo everything that a demo left behind")
+    parser.add_argument("--listen", metavar="ADDRESS", default="", help="show the page to other machines, too")
     options = parser.parse_args(arguments)
     try:
-        return remove() if options.remove else run(options.once)
+        return remove() if options.remove else run(options.once, options.listen)
     except KeyboardInterrupt:
         return 0
     except Bx24Error as error:

@@ -65,6 +65,12 @@ class Clients:
             age = self._clock() - at
         return Known(client, age) if age <= KEPT_SECONDS else None
 
+    def forget(self, number: str) -> None:
+        """Know nothing of this number any more."""
+        with self._lock:
+            self._answers.pop(number, None)
+            self._asked.pop(number, None)
+
     def forget_nobody(self, number: str) -> None:
         """A record was made of this number: that the CRM knew nobody is no longer true."""
         with self._lock:

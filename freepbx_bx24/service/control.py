@@ -1,4 +1,4 @@
-"""Answers what `bx24 calls`, `why`, `outbox` and `recordings` ask the service: a frame in, one line of JSON out."""
+"""Answers what `bx24 calls`, `why`, `outbox`, `status` and others ask: a frame in, one line of JSON out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Callable, Mapping, TypeVar
 from ..errors import Bx24Error, ChannelError, JournalError, ServiceError
 from ..journal.records import DONE, DROPPED, DUE, FINISH, HELD, PARKED, REGISTER, Delivery
 from ..journal.store import Journal
-from .looking import LONGEST_ARGUMENT, LOOKS, Arguments, Desk, Value
+from . import standing
+from .looking import LONGEST_ARGUMENT, Arguments, Desk, Value
+from .questions import LOOKS
 from .runtime import Runtime
 
 BEGINNING = b"kind=control\0"
@@ -47,6 +49,8 @@ def answer(runtime: Runtime, data: bytes) -> bytes:
     try:
         if verb in LOOKS:
             value = _look(runtime, verb, fields)
+        elif verb == "forget":
+            value = _forget(runtime, fields)
         elif verb in CHANGES:
             value = _change(runtime, verb, fields)
         else:
@@ -85,14 +89,27 @@ def _have(runtime: Runtime, step: Callable[[Journal], Answer]) -> Answer:
 
 
 def _look(runtime: Runtime, verb: str, arguments: Arguments) -> Value:
+    live = standing.live(runtime) if verb == "status" else None
+
     def look(journal: Journal) -> Value:
         try:
             rules, doing = runtime.settings.rules, runtime.recordings.doing
-            return LOOKS[verb](Desk(journal, runtime.directory, rules, time.time(), doing), arguments)
+            return LOOKS[verb](Desk(journal, runtime.directory, rules, time.time(), doing, live), arguments)
         except ServiceError as error:  # what was asked makes no sense: no failure of the journal's thread
             return refusal(error)
 
     return _have(runtime, look)
+
+
+def _forget(runtime: Runtime, arguments: Arguments) -> Value:
+    """Erase a client's number from the journal and from what is remembered here."""
+    numbers = [number for number in arguments.get("numbers", "").split(",") if number]
+    if not numbers:
+        raise ServiceError("there is no number to forget")
+    for number in numbers:
+        runtime.clients.forget(number)
+    runtime.last_trouble.last = None  # it may name it
+    return _have(runtime, lambda journal: journal.forget(numbers))._asdict()
 
 
 def _change(runtime: Runtime, verb: str, arguments: Arguments) -> Value:

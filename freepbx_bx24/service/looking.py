@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Callable, Mapping
+from typing import Any, Mapping
 
 from ..bitrix24.directory import Directory
 from ..call import INBOUND, Person
@@ -30,6 +30,7 @@ class Desk:
     """What a question is answered from. `rules` is None where the configuration can't be read.
 
     :ivar doing: what is being done of a recording's item: (words, percent or None).
+    :ivar live: how the running service stands (`standing.live`), None where none runs or nobody asks for it.
     """
 
     journal: Reading
@@ -37,6 +38,7 @@ class Desk:
     rules: Rules | None
     now: float
     doing: Mapping[int, tuple[str, int | None]] = field(default_factory=dict)
+    live: Mapping[str, Any] | None = None
 
     def number(self, text: str) -> str:
         """A number as people type it in its canonical form; as it is where that can't be told."""
@@ -112,15 +114,6 @@ def recordings(desk: Desk, arguments: Arguments) -> Value:
         waits = "the call's finish" if entry and not entry.finished else ""
         values.append({**item_value(owed), "doing": words, "percent": percent, "waits_for": waits})
     return {"items": values, "counts": counts, "more": len(items) >= MOST_ITEMS}
-
-
-LOOKS: Mapping[str, Callable[[Desk, Arguments], Value]] = {
-    "calls": calls,
-    "why": why,
-    "outbox-list": outbox,
-    "outbox-show": item,
-    "recordings": recordings,
-}
 
 
 def call_value(entry: Entry, owed: list[Owed], directory: Directory) -> Value:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable, Union
 
 from ..errors import RecordingError
 from ..journal.records import Entry
-from ..pbx import encoding, recordings
+from ..pbx import encoding, recordings, voicemail
 from ..policy import LONGEST
 from ..recording import Wanted, who_talked
 from ..settings import Settings
@@ -60,8 +60,7 @@ Prepared = Union[Ready, Later, Never]
 
 def folders(settings: Settings) -> tuple[Path, ...]:
     """Where recordings may lie: the configuration's folders, else those of Asterisk's spool."""
-    named = tuple(map(Path, settings.rules.recordings.folders))
-    return named or recordings.spool_folders(settings.manager_file.with_name("asterisk.conf"))
+    return recordings.folders_of(settings.rules.recordings.folders, settings.manager_file.with_name("asterisk.conf"))
 
 
 def clear(state: Path) -> Path:
@@ -77,12 +76,12 @@ def prepare(runtime: Runtime, entry: Entry, wanted: Wanted, ended: float, told: 
 
     :param ended: wall clock seconds of the call's end. :param told: hears what is done.
     """
-    found = recordings.locate(wanted.files, folders(runtime.settings))
+    found = recordings.locate(_names(runtime, entry, wanted, ended), folders(runtime.settings))
     for name, why in found.refused:
         LOG.warning("a recording is refused: %s: %s", name, why)
     paths = dict.fromkeys((*found.files, *(() if wanted.message else _others(runtime, entry, ended))))
     if not paths:
-        return _nothing(runtime, found, ended)
+        return _nothing(runtime, found, wanted, ended)
     told(WAITING)
     rules, clock = runtime.settings.rules.recordings, runtime.clock
     limit = ended + max(WHOLE_SECONDS * runtime.scale, SHORTEST_WHOLE_SECONDS)
@@ -107,6 +106,16 @@ def prepare(runtime: Runtime, entry: Entry, wanted: Wanted, ended: float, told: 
         raise RecordingError(f"the recording can't be read or copied: {error.strerror}") from error
 
 
+def _names(runtime: Runtime, entry: Entry, wanted: Wanted, ended: float) -> tuple[str, ...]:
+    """The files' names; of a message the one that it has by now, for another caller's is never sent."""
+    places = folders(runtime.settings)
+    if not wanted.message or recordings.locate(wanted.files, places).refused:
+        return wanted.files
+    client, since = entry.registration.number, entry.registration.started.timestamp()
+    names = (voicemail.of_call(name, client, since, ended, places) for name in wanted.files)
+    return tuple(filter(None, names))
+
+
 def _others(runtime: Runtime, entry: Entry, ended: float) -> tuple[Path, ...]:
     """What other channels of the call recorded, of the days that it lasted over."""
     registration = entry.registration
@@ -120,11 +129,13 @@ def _others(runtime: Runtime, entry: Entry, ended: float) -> tuple[Path, ...]:
     return (*recordings.of_channels(channels, tuple(days), places).files, *own.files)
 
 
-def _nothing(runtime: Runtime, found: recordings.Found, ended: float) -> Prepared:
+def _nothing(runtime: Runtime, found: recordings.Found, wanted: Wanted, ended: float) -> Prepared:
     if found.refused:
         name, why = found.refused[0]
         return Never(f"the recording {name} is refused: {why}", True)
     # A voicemail message may be moved into its place a moment after the hangup.
     if runtime.clock.now() < ended + AGAIN_SECONDS * runtime.scale:
         return Later(AGAIN_SECONDS * runtime.scale, "there is no file yet")
+    if wanted.message:
+        return Never("this call's message is in its mailbox no more", False)
     return Never("there is no such file: the call was not recorded", False)

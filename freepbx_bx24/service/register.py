@@ -202,4 +202,6 @@ def _tell(
     else:
         allowed = runtime.settings.wait_in if frame.direction == INBOUND else runtime.settings.wait_out
         waited = max(allowed - (frame.deadline - time.monotonic()), 0.0)  # counted from the guard's own start
+        if status != outputs.SKIPPED:
+            runtime.figures.note(status, waited)
         runtime.tell(frame.uniqueid, story.DIALPLAN, story.told(status, reason, registered, waited, about))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, TypeVar
 
 from ..bitrix24.portal import open_portal
+from ..checks.finding import Finding
 from ..errors import JournalError
 from ..journal.records import Entry, LeftOut
 from ..journal.store import Journal
@@ -23,6 +24,7 @@ from .clock import Clock
 from .ends import Ends
 from .event_intake import Handler
 from .event_lane import EventLane
+from .figures import Figures, LastTrouble
 from .flood import Flood
 from .presence import Presence
 from .recording_lane import RecordingLane
@@ -64,6 +66,9 @@ class Runtime:
         self.wait_scale = max(self.scale, SHORTEST_WAIT_SCALE)
         self.request_seconds = request_seconds()
         self.breaker = Breaker()
+        self.began = time.monotonic()
+        self.figures = Figures()
+        self.last_trouble = LastTrouble()
         self.turns = Turns()
         self.flood = Flood()
         self.clients = Clients()
@@ -79,6 +84,7 @@ class Runtime:
         self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._journal_failure = ("", 0.0)
         self.client = open_portal(settings.portal, state)
+        self.findings: tuple[Finding, ...] = ()  # what the last hourly look has found that is not in order
         self.portal_down = False  # as the delivery has found it: cards are of no use then
         self.cards = CardLane(self)
         self.recordings = RecordingLane(self)

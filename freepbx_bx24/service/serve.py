@@ -13,9 +13,10 @@ from pathlib import Path
 
 from ..errors import ConfigurationError, JournalError
 from ..journal.store import Journal, run_stamp
-from ..log import log_to_file
+from ..log import log_to_file, short_form
 from ..settings import Settings, load
 from .delivery import DeliveryThread
+from .hourly import HourlyThread
 from .refresh import RefreshThread
 from .runtime import Runtime
 from .server import Server
@@ -61,6 +62,7 @@ def serve() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     last_alive = run_stamp(state)
     runtime = Runtime(settings, state, Journal(state), last_alive)  # the lock comes before the socket is replaced
+    watch_troubles(runtime)
     runtime.write(lambda journal: journal.resume(time.time()))  # its thread does that before any call's first step
     runtime.ends.resume()
     server = Server(runtime, run / "agi.sock")
@@ -73,6 +75,7 @@ def serve() -> int:
     runtime.beats.register("recordings", RECORDINGS_SECONDS)
     runtime.recordings.start()
     RefreshThread(runtime).start()  # owes nobody anything: it is not waited for at the end
+    HourlyThread(runtime).start()
     server.start()
     runtime.presence.start()
     runtime.clicks.use()
@@ -131,8 +134,16 @@ def reload(runtime: Runtime, run: Path, state: Path) -> None:
         LOG.error("the configuration has mistakes: the old one stays in force. %s", error.hint)
         return
     log_to_file(log_path(), settings.mask_numbers, terminal=True)
+    watch_troubles(runtime)
     write_guard_settings(run, state, settings)
     LOG.info("the configuration was read again")
+
+
+def watch_troubles(runtime: Runtime) -> None:
+    """Keep the last warning for `bx24 status`, in the same words as the log."""
+    log = logging.getLogger("bx24")
+    runtime.last_trouble.setFormatter(short_form(runtime.settings.mask_numbers))
+    log.addHandler(runtime.last_trouble)
 
 
 def log_problems(error: ConfigurationError) -> None:

@@ -25,7 +25,6 @@ ACCEPT_SECONDS = 10  # an idle worker turns that often
 # The workers beat as one: while any of them turns calls are answered. Longer than `wait` may be made.
 LONGEST_SECONDS = 45.0
 CONTROL_SECONDS = 10.0  # for a command to read its answer, which may be a megabyte
-PING = b"kind=ping\0\0"
 
 
 class Server:
@@ -113,7 +112,7 @@ def serve(runtime: Runtime, connection: socket.socket) -> None:
     """
     _check_peer(connection)
     data = _read_frame(connection)
-    if data == PING:
+    if data == frames.PING:
         connection.sendall(b"taken\ndone\n")
         return
     if data.startswith(control.BEGINNING):

@@ -10,12 +10,12 @@ from typing import Sequence
 
 @dataclass(frozen=True)
 class Figure:
-    """One row; `value` and `against` are in the unit that `figure` names."""
+    """One row; `value` and `against` are in the unit that `figure` names. Without a `reach` it is printed alone."""
 
     figure: str
     value: float
     against: float
-    reach: float
+    reach: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -25,7 +25,7 @@ class Figure:
     @property
     def met(self) -> bool:
         """Whether the ratio is within reach."""
-        return self.ratio <= self.reach
+        return self.reach is None or self.ratio <= self.reach
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -40,9 +40,8 @@ def show(figures: Sequence[Figure]) -> str:
     lines = [f"{'figure':{width}}  {'ours':>9}  {'beside':>9}  {'ratio':>6}  {'reach':>6}"]
     for one in figures:
         mark = "" if one.met else "  NOT MET"
-        lines.append(
-            f"{one.figure:{width}}  {one.value:9.2f}  {one.against:9.2f}  {one.ratio:6.2f}  {one.reach:6.2f}{mark}"
-        )
+        reach = "" if one.reach is None else f"{one.reach:.2f}"
+        lines.append(f"{one.figure:{width}}  {one.value:9.2f}  {one.against:9.2f}  {one.ratio:6.2f}  {reach:>6}{mark}")
     return "\n".join(lines)
 
 

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import urllib.request
-from typing import Any
+from typing import Any, Mapping
 
+from freepbx_bx24.sandbox.portal import Portal
 from tests.support.agi_script import REPOSITORY
+
+MODULE = "tests.bench.portal_process"
+OPERATING_SECONDS = 480.0  # of a method in ten minutes, on a cloud portal (bitrix24-telephony, 4)
 
 
 class PortalProcess:
-    """`bx24 sandbox portal` on a free port; as much of Portal's interface as a measurement needs."""
+    """A portal on a free port; as much of Portal's interface as a measurement needs.
 
-    def __init__(self) -> None:
-        self.webhook_url = self.ledger_url = ""
+    :param delays: seconds before a method is worked on, by its name in lower case; a batch is `batch`.
+    :param plan: the portal's bucket of requests and operating time, None: no limits.
+    :param tls: whether it speaks HTTPS.
+    """
+
+    def __init__(self, delays: Mapping[str, float] | None = None, plan: str = "", tls: bool = False) -> None:
+        self.options = {"delays": dict(delays or {}), "plan": plan, "tls": tls}
+        self.webhook_url = self.ledger_url = self.ca_bundle = ""
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> PortalProcess:
         """Start, and read where it is from what it prints."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "freepbx_bx24.cli.main", "sandbox", "portal", "--port", "0"],
+            [sys.executable, "-m", MODULE, json.dumps(self.options)],
             cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         assert self.process.stdout
-        said = dict(self.process.stdout.readline().split(None, 1) for _ in range(3))
-        self.webhook_url, self.ledger_url = said["Webhook:"].strip(), said["Ledger:"].strip()
+        said = json.loads(self.process.stdout.readline())
+        self.webhook_url, self.ledger_url, self.ca_bundle = said["webhook"], said["ledger"], said["ca_bundle"]
         return self
 
     def stop(self) -> None:
@@ -45,7 +57,24 @@ class PortalProcess:
         self.stop()
 
     def ledger(self) -> dict[str, Any]:
-        """What the CRM would show."""
-        with urllib.request.urlopen(self.ledger_url, timeout=10) as reply:
+        """What the CRM would show. :raises OSError: it does not answer. A portal with TLS is not asked."""
+        with urllib.request.urlopen(self.ledger_url, timeout=60) as reply:
             ledger: dict[str, Any] = json.load(reply)
         return ledger
+
+
+def main(options: Mapping[str, Any]) -> None:
+    """Serve until SIGTERM, or until whoever started it has gone."""
+    with Portal(tls=options["tls"]) as portal:
+        portal.delay_seconds.update(options["delays"])
+        if options["plan"]:
+            portal.switches.plan = options["plan"]
+            portal.switches.operating_limit_seconds = OPERATING_SECONDS
+        bundle = str(portal.ca_bundle) if options["tls"] else ""
+        print(json.dumps({"webhook": portal.webhook_url, "ledger": portal.ledger_url, "ca_bundle": bundle}), flush=True)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -2,101 +2,50 @@
 
 from __future__ import annotations
 
-import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-from tests.support.agi_script import REPOSITORY, AgiRun, answer, environment_lines
 from tests.support.running_service import RunningService
 
 from .figures import Figure, percentile
+from .plain import VARIABLES, processor_of_a_plain_call, run_plain
 from .portal_process import PortalProcess
-
-VARIABLES = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "35", "DIALEDPEERNUMBER": "101/sip:101@127.0.0.1"}
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def processor_seconds(process: int) -> float:
-    """User and system time that a running process has used."""
-    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+from .processes import children_seconds, processor_seconds
+from .sizes import Sizes
 
 
-def children_seconds() -> float:
-    """User and system time of every child that has ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def run_plain(service: RunningService, kind: str, uniqueid: str, call_id: str = "") -> AgiRun:
-    """The plain script, played to in the same way as ours."""
-    run = AgiRun()
-    began = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, str(REPOSITORY / "tests" / "bench" / "plain_script.py"), kind, str(service.yaml)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin and process.stdout
-    process.stdin.write(environment_lines(uniqueid))
-    process.stdin.flush()
-    variables = {**VARIABLES, "BX24_CALL_ID": call_id}
-    for line in process.stdout:
-        command = line.rstrip("\n")
-        if command.startswith("GET VARIABLE "):
-            reply = f"200 result=1 ({variables.get(command.split()[2].strip(chr(34)), '')})"
-        else:
-            reply = answer(command.replace('"__', "__").replace('" "', ' "', 1), {}, run)
-        process.stdin.write(reply + "\n")
-        process.stdin.flush()
-    run.exit_code = process.wait(30)
-    run.seconds = time.monotonic() - began
-    return run
-
-
-def measure(rounds: int) -> list[Figure]:
-    """Rows two and three: CPU of register and finish, and register without the service, against the plain script."""
-    ours = plain = 0.0
-    alone_waits, plain_waits = [], []
-    alone = alone_plain = 0.0
+def measure(sizes: Sizes) -> list[Figure]:
+    """CPU of register and finish, and the wait of register without the service, each beside the plain script."""
     with PortalProcess() as portal, tempfile.TemporaryDirectory(prefix="bx24-bench") as folder:
         service = RunningService(Path(folder), portal).start()  # type: ignore[arg-type]
-        assert service.process
-        for number in range(rounds):
-            uniqueid = f"1790000{number:03d}.1"
-            before = children_seconds() + processor_seconds(service.process.pid)
-            assert service.register(uniqueid).variables["BX24_STATUS"] == "REGISTERED"
-            service.finish(uniqueid, variables=VARIABLES)
-            service.wait_for_calls(2 * number + 1)
-            ours += children_seconds() + processor_seconds(service.process.pid) - before
-            before = children_seconds()
-            run = run_plain(service, "register", uniqueid + "9")
-            call_id = next(call["CALL_ID"] for call in service.calls() if call["EXTERNAL_CALL_ID"] == uniqueid + "9")
-            run_plain(service, "finish", uniqueid + "9", call_id)
-            plain += children_seconds() - before
-            plain_waits.append(run.seconds)
+        processor = with_the_service(service, portal, sizes.rounds)
         service.stop()
-        for number in range(rounds):
-            uniqueid = f"1790001{number:03d}.1"
-            before = children_seconds()
-            run = service.register(uniqueid)
-            assert run.variables["BX24_STATUS"] == "REGISTERED", service.log()
-            alone += children_seconds() - before
-            alone_waits.append(run.seconds)
-            before = children_seconds()
-            plain_waits.append(run_plain(service, "register", uniqueid + "9").seconds)
-            alone_plain += children_seconds() - before
-    return [
-        Figure("CPU of register + finish, ms", 1000 * ours / rounds, 1000 * plain / rounds, 0.25),
-        Figure(
-            "wait of register without the service, p50 ms",
-            1000 * percentile(alone_waits, 0.5),
-            1000 * percentile(plain_waits, 0.5),
-            1.5,
-        ),
-    ]
+        return [*processor, *without_it(service, sizes.rounds)]
+
+
+def with_the_service(service: RunningService, portal: PortalProcess, rounds: int) -> list[Figure]:
+    """Whole calls: register, finish, and the delivery of it, script and service together."""
+    assert service.process
+    ours = plain = 0.0
+    for number in range(rounds):
+        uniqueid = f"1790000{number:03d}.1"
+        before = children_seconds() + processor_seconds(service.process.pid)
+        assert service.register(uniqueid).variables["BX24_STATUS"] == "REGISTERED"
+        service.finish(uniqueid, variables=VARIABLES)
+        service.wait_for_calls(2 * number + 1)
+        ours += children_seconds() + processor_seconds(service.process.pid) - before
+        plain += processor_of_a_plain_call(service.yaml, portal, number)
+    return [Figure("CPU of register + finish, ms", 1000 * ours / rounds, 1000 * plain / rounds, 0.25)]
+
+
+def without_it(service: RunningService, rounds: int) -> list[Figure]:
+    """The script does everything by itself, as the plain one does."""
+    alone_waits, plain_waits = [], []
+    for number in range(rounds):
+        uniqueid = f"1790001{number:03d}.1"
+        run = service.register(uniqueid)
+        assert run.variables["BX24_STATUS"] == "REGISTERED", service.log()
+        alone_waits.append(run.seconds)
+        plain_waits.append(run_plain(service.yaml, "register", uniqueid + "9").seconds)
+    alone, plain = 1000 * percentile(alone_waits, 0.5), 1000 * percentile(plain_waits, 0.5)
+    return [Figure("wait of register without the service, p50 ms", alone, plain, 1.5)]

@@ -6,13 +6,12 @@ from tests.live import fire
 from tests.live.world import World
 
 from .figures import Figure
+from .sizes import Sizes
 
-CALLS = 1000
 
-
-def measure(calls: int = CALLS) -> list[Figure]:
+def measure(sizes: Sizes) -> list[Figure]:
     """Row last: the calls placed, beside those that the CRM has exactly once and as the telephones saw them."""
-    world = World("forky")
+    calls, world = sizes.fire_calls, World("forky")
     try:
         world.start()
         burnt = fire.burn(world, fire.seed_of_this_run(), calls)

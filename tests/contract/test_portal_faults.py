@@ -14,7 +14,7 @@ from freepbx_bx24.sandbox.portal import Portal
 from freepbx_bx24.sandbox.portal.faults import KINDS
 
 REGISTER, FINISH = "telephony.externalCall.register", "telephony.externalCall.finish"
-BEFORE = {"503", "500", "reset"}
+BEFORE = {"503", "401", "500", "reset"}
 AFTER = {"timeout_after_commit", "502_html", "cut_body", "empty_body"}
 GIVEN = {"USER_ID": 1101, "PHONE_NUMBER": PHONE, "TYPE": 2}
 

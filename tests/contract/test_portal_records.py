@@ -10,6 +10,8 @@ from typing import Any, Iterator
 import pytest
 from portal_client import Client
 
+from freepbx_bx24.sandbox.portal import state
+
 METHOD = "telephony.externalCall.attachRecord"
 WAV = b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(20)
 MP3 = b"ID3\x04" + bytes(20)
@@ -66,6 +68,25 @@ def test_a_name_is_taken_once_in_the_month_of_the_calls_start(client: Client) ->
     assert "result" in attach(third, "a.mp3")
     assert "result" in attach(first, "b.mp3")  # replaces a.mp3, which is deleted
     assert "result" in attach(second, "a.mp3")
+
+
+def test_a_calls_newest_recording_can_be_heard(client: Client) -> None:
+    call_id = client.finished_call()
+    assert client.portal.recording(call_id) is None
+    for name, content in (("a.mp3", MP3), ("b.wav", WAV)):
+        client.result(METHOD, CALL_ID=call_id, FILENAME=name, FILE_CONTENT=_packed(content))
+        assert client.portal.recording(call_id) == (name, content)
+
+
+def test_of_many_recordings_the_newest_can_be_heard(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "MOST_SOUND", 2 * len(MP3))
+    call_ids = [client.finished_call(PHONE_NUMBER=f"+7916123450{number}") for number in range(3)]
+    for call_id in call_ids:
+        client.result(METHOD, CALL_ID=call_id, FILENAME=f"{call_id}.mp3", FILE_CONTENT=_packed(MP3))
+    assert [client.portal.recording(call_id) is not None for call_id in call_ids] == [False, True, True]
+    client.result(METHOD, CALL_ID=call_ids[0], FILENAME="long.wav", FILE_CONTENT=_packed(WAV + bytes(len(MP3))))
+    assert client.portal.recording(call_ids[0]) is None
+    assert client.portal.recording(call_ids[2])
 
 
 # -- upload address ------------------------------------------------------------------------------------------------

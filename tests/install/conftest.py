@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from pathlib import Path
+from typing import Callable, Iterator
 
 import pytest
 
 from freepbx_bx24.sandbox.pbx.harness import SandboxPbx
 from freepbx_bx24.sandbox.pbx.roots import SUITES
 from tests.install.pbx_machine import Machine
+from tests.install.shell import Shell
 from tests.support import secret_sweep
 
 LEFT_BEHIND = ("/var/log/freepbx-bx24-install.log", "/var/log/asterisk", "/etc/asterisk", "/etc/freepbx_bx24.yaml")
@@ -40,6 +42,18 @@ def machine(request: pytest.FixtureRequest, machines: dict[str, Machine]) -> Mac
 
 
 @pytest.fixture
+def machine_of(machines: dict[str, Machine]) -> Callable[[str], Machine]:
+    """The machine of a suite, for tests of which one is enough."""
+    return lambda suite: _machine(machines, suite)
+
+
+@pytest.fixture
 def new_machine(machines: dict[str, Machine]) -> Machine:
     """The machine with Asterisk 22, where one is enough."""
     return _machine(machines, "forky")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """install.sh's functions, one by one."""
+    return Shell(tmp_path)

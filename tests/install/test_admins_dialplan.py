@@ -125,6 +125,11 @@ SHAPES = {
         f"[{HOOK}]\n{OUTBOUND}\n same => n,NoOp(mine)\n same => n,Return()\n",
         file=OVERRIDE,
     ),
+    "by a template": Shape(
+        f"[mine](!)\nexten => s,1,NoOp(mine)\n same => n,Return()\n[{HOOK}](mine)\n",
+        (OUTBOUND, " same => n,NoOp(mine)"),
+        f"[mine](!)\n{OUTBOUND}\n same => n,NoOp(mine)\n same => n,Return()\n[{HOOK}](mine)\n",
+    ),
     "with a plus": Shape(
         "[from-pstn]\nexten => 555,1,NoOp(mine)\n[from-pstn](+)\nexten => s/123,1,NoOp(his)\n same => n,Hangup()\n",
         (

@@ -145,9 +145,11 @@ def test_uninstall_cut_off_is_finished_by_the_next_one(machine: Machine) -> None
         (["--country", "russia"], "found 'russia', allowed: two capital letters"),
         (["--default-person", "Ivan Petrov"], "allowed: an extension, or user:ID"),
         (["--default-line", '7"; rm'], "allowed: a number"),
-        (["--webhook-url", "http://example.com/rest/1/secretsecret/"], "this is not https://"),
+        (["--webhook-url", "https://example.com/rest/1/secretsecret/"], "does not belong on the command line"),
         (["--purge"], "--purge goes with --uninstall only"),
         (["--once"], "--once goes with --demo only"),
+        (["--listen", "0.0.0.0"], "--listen goes with --demo alone"),
+        (["--demo", "--once", "--listen", "0.0.0.0"], "--listen goes with --demo alone"),
         (["--demo", "--once", "--remove"], "not both"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 from pathlib import Path
 from typing import Mapping
@@ -9,45 +11,9 @@ from typing import Mapping
 import pytest
 
 from tests.install.pbx_machine import REPOSITORY
+from tests.install.shell import Shell
 
 SCRIPTS = [REPOSITORY / "install.sh", *sorted((REPOSITORY / "etc/install").glob("*.sh"))]
-
-
-class Shell:
-    """A bash that has sourced install.sh; everything it would keep or change is below `directory`."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.programs = directory / "bin"
-        self.programs.mkdir()
-        self.etc = directory / "etc"
-        self.etc.mkdir()
-
-    def program(self, name: str, text: str) -> None:
-        """Put a program on PATH that writes down how it was called and then does as `text` says."""
-        path = self.programs / name
-        path.write_text(f'#!/bin/bash\necho "{name} $*" >>{self.directory}/calls\n{text}\n', encoding="utf-8")
-        path.chmod(0o755)
-
-    @property
-    def calls(self) -> list[str]:
-        path = self.directory / "calls"
-        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-
-    def run(self, commands: str) -> subprocess.CompletedProcess[str]:
-        """Source install.sh, lead its places here, run `commands`."""
-        places = {
-            "program": "opt", "manifest": "opt/installed", "checkpoint": "opt/checkpoint", "log": "log", "work": "work",
-            "asterisk_conf": "etc/asterisk.conf", "etc_dir": "etc", "config": "etc/freepbx_bx24.yaml",
-        }  # fmt: skip
-        lead = "\n".join(f"{name}={self.directory}/{place}" for name, place in places.items())
-        script = f'. {REPOSITORY}/install.sh\n{lead}\nmkdir -p "$work"\nPATH={self.programs}:$PATH\n{commands}'
-        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=60)
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -117,7 +83,8 @@ def test_a_file_that_was_not_there_is_made_for_the_asterisk_user_and_goes_again_
 ) -> None:
     file = shell.etc / "extensions_custom.conf"
     done = shell.run(
-        """f=$etc_dir/extensions_custom.conf; put_block "$f" "#tryinclude x" daemon:daemon; stat -c '%U:%G %a' "$f"
+        """f=$etc_dir/extensions_custom.conf; put_block "$f" "#tryinclude extensions_bx24.conf" daemon:daemon
+        stat -c '%U:%G %a' "$f"
         remove_one block - "$f"; remove_one made - "$f"; printf '%s\n' "${records[@]}" """
     )
     assert done.returncode == 0, done.stderr
@@ -130,7 +97,7 @@ def test_lines_that_the_admin_adds_behind_the_block_stay_when_it_is_taken_out(sh
     file = shell.etc / "extensions_custom.conf"
     file.write_text("no line end", encoding="utf-8")
     done = shell.run(
-        'f=$etc_dir/extensions_custom.conf; put_block "$f" "#tryinclude x" root:root\n'
+        'f=$etc_dir/extensions_custom.conf; put_block "$f" "#tryinclude extensions_bx24.conf" root:root\n'
         'echo "[mine]" >>"$f"; take_block_out "$f"'
     )
     assert done.returncode == 0, done.stderr
@@ -217,7 +184,8 @@ def test_a_local_application_is_written_into_the_settings_and_its_secret_into_a_
 def test_a_webhook_takes_the_place_of_an_application_and_the_other_way_round(shell: Shell) -> None:
     config = shell.etc / "freepbx_bx24.yaml"
     unedited = 'recorded() { hash_of "$config"; }\n'
-    webhook = "--webhook-url https://example.bitrix24.ru/rest/1/abc123abc123/"
+    (shell.directory / "mine").write_text("https://example.bitrix24.ru/rest/1/abc123abc123/\r\n", encoding="utf-8")
+    webhook = f"--webhook-url {shell.directory}/mine"
     assert configured(shell, webhook).returncode == 0
     as_webhook = config.read_text(encoding="utf-8")
     assert portal_lines(as_webhook) == [f"webhook_file: {shell.etc}/freepbx_bx24.webhook"]
@@ -273,7 +241,11 @@ def test_a_new_secret_alone_leaves_the_settings_as_they_are(shell: Shell) -> Non
         (ASKS, "", "need --client-secret-file"),
         (f"--portal-url {PORTAL} --client-secret-file -", SECRET, "--portal-url goes with --client-id"),
         (f"--client-id {CLIENT} --client-secret-file -", SECRET, "--client-id goes with --portal-url"),
-        (f"{ASKS} --client-secret-file - --webhook-url {PORTAL}/rest/1/S3cretS3cret/", SECRET, "give one"),
+        (f"{ASKS} --webhook-url -", f"{PORTAL}/rest/1/S3cretS3cret/", "give one"),
+        (f"--webhook-url {PORTAL}/rest/1/S3cretS3cret/", "", "does not belong on the command line"),
+        ("--webhook-url -", "http://example.com/rest/1/S3cretS3cret/", "this is not https://"),
+        ("--webhook-url -", "", "this is not https://"),
+        ("--webhook-url /nowhere", "", "no file /nowhere"),
         (
             f"--portal-url {PORTAL}/rest/1/S3cretS3cret/ --client-id x --client-secret-file -",
             SECRET,
@@ -299,6 +271,32 @@ def test_half_an_application_or_a_wrong_one_is_refused_without_telling_it(
     assert not list(shell.etc.iterdir())
 
 
+def test_at_a_terminal_a_secret_is_asked_for_and_not_shown(shell: Shell) -> None:
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{SECRET}\n".encode())
+    command = f". {REPOSITORY}/install.sh; read_options --client-secret-file -; echo ${{#client_secret}}"
+    done = subprocess.run(
+        ["bash", "-c", command], stdin=theirs, capture_output=True, text=True, timeout=60, start_new_session=True
+    )
+    assert (done.returncode, done.stdout) == (0, f"{len(SECRET)}\n")
+    assert done.stderr == "Paste the application's client_secret (it is not shown) and press Enter: \n"
+
+
+def test_what_was_found_out_is_said_in_one_line(shell: Shell) -> None:
+    web = shell.etc / "admin/modules/framework"
+    web.mkdir(parents=True)
+    (web / "module.xml").write_text("<module>\n\t<version>14.0.3</version>\n</module>\n", encoding="utf-8")
+    done = shell.run(
+        """sed() { command sed "${@//\\/var\\/www\\/html/$etc_dir}"; }; asterisk_version() { echo 22.10; }
+        systemd_runs() { true; }; shape=freepbx asterisk_up=yes asterisk_user=pbx agi_dir=/agi python=/python
+        say_what_is_here"""
+    )
+    assert done.stdout == (
+        f"Found: FreePBX 14.0.3, Asterisk 22.10 (running) as pbx, {shell.etc}, /agi, /python, systemd\n"
+    )
+    assert "this is FreePBX 14.0.3; freepbx_bx24 is made for 15, 16 and 17" in done.stderr
+
+
 def test_what_is_next_is_the_login_until_somebody_has_logged_in(shell: Shell) -> None:
     machine = 'state=$etc_dir; changes=1; touch "$config" "$secret"; systemd_runs() { true; }'
     ask = f"{AS_ANYBODY}{machine}; say_what_is_next"
@@ -315,34 +313,6 @@ def test_uninstall_keeps_an_edited_secret_until_purge(shell: Shell) -> None:
     assert (shell.etc / "freepbx_bx24.secret").exists()
     done = shell.run(f"{AS_ANYBODY}left=(); purge=yes; remember() {{ :; }}; {keep}")
     assert not (shell.etc / "freepbx_bx24.secret").exists()
-
-
-def fake_python(shell: Shell, name: str, version: str) -> None:
-    too_old = int(tuple(map(int, version.split("."))) < (3, 9))
-    shell.program(name, f"case $2 in *platform*) echo {version} ;; *version_info*) exit {too_old} ;; esac")
-
-
-def test_a_python_that_is_too_old_is_named_with_what_to_do(shell: Shell) -> None:
-    fake_python(shell, "python3", "3.6.8")
-    done = shell.run("python_names=(python3); find_python")
-    assert done.returncode == 3
-    assert f"Python 3.9 or newer is needed; found: {shell.programs}/python3 is 3.6.8." in done.stderr
-    assert "apt-get install python3 python3-venv" in done.stderr and "yum install python3.11" in done.stderr
-
-
-def test_a_newer_python_beside_an_old_one_is_taken(shell: Shell) -> None:
-    fake_python(shell, "python3.12", "3.6.8")
-    fake_python(shell, "python3.11", "3.11.2")
-    shell.program("runuser", "exit 0")
-    done = shell.run('python_names=(python3.12 python3.11); asterisk_user=asterisk; find_python; echo "$python"')
-    assert done.stdout == f"{shell.programs}/python3.11\n"
-
-
-def test_a_python_that_the_asterisk_user_may_not_run_is_not_taken(shell: Shell) -> None:
-    fake_python(shell, "python3.11", "3.11.2")
-    shell.program("runuser", "exit 126")
-    done = shell.run("python_names=(python3.11); asterisk_user=asterisk; find_python")
-    assert (done.returncode, "but asterisk may not run it" in done.stderr) == (3, True)
 
 
 @pytest.mark.parametrize(

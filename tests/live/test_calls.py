@@ -5,6 +5,7 @@ The calls are placed at the same time, each with its own DID, extension and clie
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping
 
@@ -192,4 +193,20 @@ def test_calls_are_left_alone_while_bx24_is_off_and_registered_again_when_it_is_
 def test_check_finds_everything_right(served: World) -> None:
     done = served.pbx.root.run(["bx24", "check"], check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "BAD" not in done.stdout
+    wrong = [line for line in done.stdout.splitlines() if line.startswith(("BAD", "warn"))]
+    assert wrong == [], done.stdout
+    assert "trunks: inbound calls of " in done.stdout
+
+
+def test_status_users_and_lines_tell_what_this_pbx_is(served: World) -> None:
+    def asked(*words: str) -> Any:
+        return json.loads(served.pbx.root.run(["bx24", *words, "--json"], check=False).stdout)
+
+    status = asked("status")
+    assert status["off"] is False and status["lines_off"] == []
+    assert status["live"]["manager_interface"] and status["live"]["callers_wait"]
+    people = {one["extension"]: one for one in asked("users")["users"]}
+    assert (people["101"]["user_id"], people["101"]["here"], people["101"]["queues"]) == (1101, True, ["700", "710"])
+    assert people["199"]["here"] is False
+    lines = {one["number"]: one for one in asked("lines")["lines"]}
+    assert lines["+74957770102"]["person"] == "102"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Iterator
 
 import pytest
@@ -51,3 +52,31 @@ def test_the_next_service_takes_them_in_and_tells_the_crm_nothing_twice(
             (call,) = world.crm_calls(number)
             finishes = [one for one in requests if one["method"].endswith("externalcall.finish")]
             assert sum(one["parameters"]["CALL_ID"] == call["CALL_ID"] for one in finishes) == 1
+
+
+def test_a_test_call_rings_a_real_telephone_and_is_told_whole(world: World) -> None:
+    world.pbx.phone("133").behaviour = answer(0.5)
+    done = world.pbx.root.run(["bx24", "test-call", "--ring", "133", "--person", "133", "--json"], check=False)
+    answered = json.loads(done.stdout)
+    assert answered["right"], done.stdout
+    assert [step["what"] for step in answered["steps"]][-3:] == ["hide", "finish", "attach"]
+    (record,) = world.pbx.phone("133").records
+    assert record.final_status == 200  # its five seconds of silence may go on
+    (call,) = [one for one in world.portal.ledger()["calls"] if one["CALL_ID"] == answered["call_id"]]
+    assert (call["STATUS_CODE"], call["finished_by"], len(call["records"])) == ("200", 1133, 1)
+
+
+def test_a_line_that_is_switched_off_is_left_alone_from_the_next_call_on(world: World) -> None:
+    world.pbx.phone("102").behaviour = answer(0.2)
+    world.pbx.root.run(["bx24", "off", "--line", "+74957770102"])
+    try:
+        number, other = world.new_number(), world.new_number()
+        world.pbx.phone("101").behaviour = answer(0.2)
+        calls = [world.pbx.trunk.call(f"7495777010{last}", who, talk=0.5) for last, who in ((2, number), (1, other))]
+        assert all(call.wait().talk_seconds > 0 for call in calls)
+        world.finished(other)
+        assert world.crm_calls(number) == []
+    finally:
+        world.pbx.root.run(["bx24", "on", "--line", "+74957770102"])
+    world.pbx.trunk.call("74957770102", number, talk=0.5).wait()
+    assert world.finished(number)["STATUS_CODE"] == "200"

@@ -202,6 +202,19 @@ def test_a_state_folder_that_is_missing_is_said_in_one_line_of_the_log(place: Pa
     assert (place / "log").read_text().count("can't be written down") == 1
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_test_channel_is_told_who_runs_and_whether_calls_can_be_written_down_and_nothing_else_happens(
+    place: Path, service, there: bool
+) -> None:
+    heard = service(lambda connection, _: None)
+    if not there:
+        (place / "state" / "intake").rmdir()
+    run = run_script("register", place, ["verify"])
+    reason = f"user {os.geteuid()}" + ("" if there else " may not write its state folder")
+    assert run.variables == {"BX24_STATUS": "VERIFIED", "BX24_REASON": reason}
+    assert not heard.frames and not (there and intake(place)) and not (place / "log").exists()
+
+
 def test_a_newline_in_the_caller_name_can_not_forge_a_field_that_came_before_it(place: Path, service) -> None:
     heard = service(lambda connection, _: connection.sendall(b"taken\ndone\n"))
     run_script("register", place, environment={"calleridname": "x\nagi_uniqueid=forged: y\nagi_dnid=1: z"})
@@ -239,6 +252,6 @@ def test_imports_the_interpreters_cheapest_modules_only() -> None:
     )
     printed = subprocess.run([sys.executable, "-IS", "-c", code], capture_output=True, text=True, check=True).stdout
     assert set(printed.split()) <= {
-        "__future__", "_signal", "_socket", "freepbx_bx24", "freepbx_bx24.guard", "freepbx_bx24.guard_channel",
+        "_signal", "_socket", "freepbx_bx24", "freepbx_bx24.guard", "freepbx_bx24.guard_channel",
         "posix", "select", "time",
     }  # fmt: skip

@@ -363,3 +363,13 @@ def test_a_hidden_numbers_rule_says_why_there_is_no_lead() -> None:
     decision = decide_registration(replace(RULES, anonymous="+70000000000"), replace(INBOUND_CALL, number="anonymous"))
     assert isinstance(decision, Registration)
     assert decision.rule.endswith("no lead: the number is hidden")
+
+
+def test_a_call_of_a_line_that_is_switched_off_is_left_out_by_whatever_it_is_that_lines() -> None:
+    off = "+74957770001,+74957770002"
+    assert why_skipped(did="74957770001", lines_off=off) == "the line +74957770001 is switched off by bx24 off"
+    assert why_skipped(did="8800333020", lines_off=off) != ""
+    assert why_skipped(OUTBOUND_CALL, did="+74957770001", lines_off=off) != ""
+    assert why_skipped(did="74959999999", lines_off="+74957770000") != ""  # default_line's
+    assert registration(did="74957770000", lines_off=off).line == "+74957770000"
+    assert registration(did="74957770001", lines_off="74957770001,").line == "+74957770001"

@@ -1,4 +1,4 @@
-"""What calls send as RTP, from one socket: a tone for every call that wants one, from one thread, so that recordings
+"""What calls send as RTP, from one socket: a tune for every call that wants one, from one thread, so that recordings
 have sound; and pressed keys (RFC 4733)."""
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import time
 
 FRAME_SECONDS = 0.02
 FRAME_SAMPLES = 160
-TONE_HERTZ = 400  # eight whole waves a frame, so that frames join without a click
-AMPLITUDE = 8000
+WAVE_HERTZ = 50  # one wave a frame: frames whose pitch is a multiple of it join without a click
+# Pitch and loudness wander, so that no part of the tune is like another: what is missing or doubled is heard.
+STEPS, STEP_FRAMES = 97, 5
 # The payload type that sip.session() offers for telephone events, and how their codes are counted (RFC 4733, 3.2).
 EVENT_PAYLOAD = 101
 KEYS = "0123456789*#ABCD"
@@ -30,7 +31,14 @@ def _ulaw(sample: int) -> int:
     return ~(sign | exponent << 4 | (magnitude >> (exponent + 3)) & 0x0F) & 0xFF
 
 
-TONE = bytes(_ulaw(int(AMPLITUDE * math.sin(2 * math.pi * TONE_HERTZ * at / 8000))) for at in range(FRAME_SAMPLES))
+def _frame(waves: int, loudness: int) -> bytes:
+    """20 ms of so many waves."""
+    turn = 2 * math.pi * waves / FRAME_SAMPLES
+    return bytes(_ulaw(int(loudness * math.sin(turn * at))) for at in range(FRAME_SAMPLES))
+
+
+# Remainders of powers by a prime jump about: the same tune for every call, without a table of notes.
+TUNE = [_frame(4 + step * step % STEPS % 11, 3000 + step * step * step % STEPS * 50) for step in range(STEPS)]
 
 
 def key_packets(key: str, stamp: int, sequence: int, identity: int) -> list[bytes]:
@@ -91,11 +99,12 @@ class Tones:
     def _loop(self) -> None:
         frame, due = 0, time.monotonic()
         while self._running:
+            tone = TUNE[frame // STEP_FRAMES % STEPS]
             for call_id, target in list(self._targets.items()):
                 # Version 2, payload type 0; one SSRC a call (RFC 3550, 5.1).
                 identity = hash(call_id) & 0xFFFFFFFF
                 stamp = frame * FRAME_SAMPLES & 0xFFFFFFFF
-                packet = struct.pack("!BBHII", 0x80, 0, frame & 0xFFFF, stamp, identity) + TONE
+                packet = struct.pack("!BBHII", 0x80, 0, frame & 0xFFFF, stamp, identity) + tone
                 try:
                     self._socket.sendto(packet, target)
                 except OSError:  # the PBX has closed that port, or has died: the BYE will say so

@@ -42,9 +42,10 @@ def _empty_body(reply: Reply) -> Reply:
     return Reply(reply.status, b"", {"Content-Type": "application/json; charset=utf-8"})
 
 
-# kind -> what is done to a request; the first three before it is worked on, so that nothing is committed.
+# kind -> what is done to a request; the first four before it is worked on, so that nothing is committed.
 KINDS: dict[str, Callable[[Callable[[], None]], Script]] = {
     "503": lambda hang: _system("too_many_requests"),
+    "401": lambda hang: _system("expired_token"),
     "500": lambda hang: _system("internal"),
     "reset": _drop_before,
     "timeout_after_commit": _silence,

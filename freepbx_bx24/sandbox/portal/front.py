@@ -12,6 +12,7 @@ from werkzeug.wrappers import Request, Response
 
 from freepbx_bx24.sandbox.portal.batch import inner_methods
 from freepbx_bx24.sandbox.portal.errors import RestError, system_error
+from freepbx_bx24.sandbox.portal.hosts import LOOPBACK_NAMES, host_name
 from freepbx_bx24.sandbox.portal.interference import Reply, Script
 from freepbx_bx24.sandbox.portal.ledger import without_key, without_secrets
 from freepbx_bx24.sandbox.portal.oauth import GRANT_TYPES
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 LEDGER_PATH = "/sandbox/ledger.json"
 AUTHORIZE_PATH, TOKEN_PATH = "/oauth/authorize", "/oauth/token"
 TOKEN_METHOD = "oauth/token"  # the name by which delays, gates and scripts know the requests for tokens
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 TOO_LARGE = "<html><head><title>413 Request Entity Too Large</title></head><body>nginx</body></html>"
 UNKNOWN_APPLICATION = "<!DOCTYPE html><title>Error</title><h1>Application not found</h1>\n"
 
@@ -58,10 +58,7 @@ def _respond(portal: Portal, request: Request) -> Response:
 
 
 def _is_own_host(portal: Portal, host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname
-    except ValueError:
-        return False
+    name = host_name(host)
     return name in LOOPBACK_NAMES or name in portal.host_names
 
 
@@ -112,6 +109,7 @@ def _let_in(portal: Portal, address: str) -> bool:
 def _interfered(portal: Portal, call: RestCall, row: dict[str, Any], started: float) -> Reply:
     """The method's answer, as the test lets it be."""
     interference = portal.interference
+    interference.wait(interference.slow_seconds)
     for method in dict.fromkeys((call.method, *inner_methods(call.parameters))):
         interference.hold(method)
     script = interference.scripted_replies.take(call.method)

@@ -10,6 +10,7 @@ import contextlib
 import socket
 import ssl
 import threading
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -17,6 +18,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 IDLE_SECONDS = 75  # how long an open connection may wait for its next request
 
 
@@ -87,7 +89,10 @@ class _Handler(WSGIRequestHandler):
         return environ
 
     def run_wsgi(self) -> None:
-        """Send the application's whole response; the application reads the whole body, or says Connection: close."""
+        """Send the application's whole response; the application reads the whole body, or says Connection: close.
+
+        A response of EVENT_STREAM is sent piece by piece as it comes, and its end is the connection's.
+        """
         if self.headers.get("Expect", "").lower() == "100-continue":
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.wfile.flush()
@@ -96,21 +101,38 @@ class _Handler(WSGIRequestHandler):
         def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> Any:
             head.append((status, headers))
 
+        pieces: Iterable[bytes] = ()
         try:
-            body = b"".join(self.server.app(self.make_environ(), start_response))
+            pieces = self.server.app(self.make_environ(), start_response)
+            if head and ("Content-Type", EVENT_STREAM) in head[-1][1]:
+                self._stream(head[-1], pieces)
+                return
+            body = b"".join(pieces)
         except ConnectionError:
-            self.close_connection = True  # the application drops this client
+            self.close_connection = True  # the application drops this client, or the client is gone
             return
+        finally:
+            getattr(pieces, "close", lambda: None)()
         status, headers = head[-1]
+        self._send_head(status, headers)
+        self.wfile.write(body)
+        self.wfile.flush()
+        if any(name.lower() == "content-length" and value != str(len(body)) for name, value in headers):
+            self.close_connection = True  # the rest of a body that was cut on purpose never comes
+
+    def _send_head(self, status: str, headers: list[tuple[str, str]]) -> None:
         code, _, reason = status.partition(" ")
         self.send_response(int(code), reason)
         for name, value in headers:
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
-        if any(name.lower() == "content-length" and value != str(len(body)) for name, value in headers):
-            self.close_connection = True  # the rest of a body that was cut on purpose never comes
+
+    def _stream(self, head: tuple[str, list[tuple[str, str]]], pieces: Iterable[bytes]) -> None:
+        self.close_connection = True
+        self._send_head(head[0], [*head[1], ("Connection", "close")])
+        for piece in pieces:
+            self.wfile.write(piece)
+            self.wfile.flush()
 
     def log(self, type: str, message: str, *args: Any) -> None:
         """Say nothing: requests stand in the ledger, and their paths hold the webhook's secret."""

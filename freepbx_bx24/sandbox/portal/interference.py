@@ -111,6 +111,7 @@ class Interference:
 
     def __init__(self) -> None:
         self.delay_seconds: dict[str, float] = {}
+        self.slow_seconds = 0.0  # before each request of any method
         self.scripted_replies = ScriptedReplies()
         self._gates: dict[str, Gate] = {}
         self._stopping = threading.Event()
@@ -151,6 +152,7 @@ class Interference:
     def clear(self) -> None:
         """No delays, no scripts, open gates."""
         self.delay_seconds.clear()
+        self.slow_seconds = 0.0
         self.scripted_replies.clear()
         for gate in list(self._gates.values()):
             gate.release()

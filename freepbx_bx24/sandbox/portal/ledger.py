@@ -22,7 +22,7 @@ def ledger(state: State, world: World) -> dict[str, Any]:
     """Plain data: calls (in order of registration), cards, requests, token requests, entities, lines, activities,
     bound events, the offline queue, events sent to handlers, notices."""
     return {
-        "calls": [_call_row(call) for call in state.calls],
+        "calls": [call_row(call) for call in state.calls],
         "cards": [dict(card) for card in state.cards],
         "requests": [dict(request) for request in state.requests],
         "oauth": [dict(request) for request in state.token_requests],
@@ -67,7 +67,8 @@ def ledger(state: State, world: World) -> dict[str, Any]:
     }
 
 
-def _call_row(call: Call) -> dict[str, Any]:
+def call_row(call: Call) -> dict[str, Any]:
+    """One call as the ledger has it."""
     outcome = call.outcome
     entity_type, entity_id = call.entity or (None, None)
     return {

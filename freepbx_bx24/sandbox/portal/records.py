@@ -136,6 +136,7 @@ def _store(context: Context, call: Call, name: str, content: bytes, mode: str) -
         replaced = call.records[-1]
         context.state.folder_files.pop((replaced.folder, replaced.name), None)
     context.state.folder_files[folder, name] = record
+    context.state.keep_sound(record.file_id, content)
     call.records.append(record)
     return {"FILE_ID": record.file_id}
 

@@ -113,6 +113,11 @@ class Portal:
             raise SandboxError("this portal speaks no TLS", "Make it with Portal(tls=True).")
         return self._authority.ca_bundle
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it listens."""
+        return self._server is not None
+
     # -- life ----------------------------------------------------------------------------------------------------
 
     def start(self) -> Portal:
@@ -171,6 +176,14 @@ class Portal:
         """The same plain data as `/sandbox/ledger.json`."""
         with self.lock:
             return ledger(self.state, self.world)
+
+    def recording(self, call_id: str) -> tuple[str, bytes] | None:
+        """A finished call's recording: its name and bytes; None where it has none, or one too old to be kept."""
+        with self.lock:
+            call = self.state.finished_call(call_id)
+            record = call.records[-1] if call and call.records else None
+            content = self.state.sounds.get(record.file_id) if record else None
+            return (record.name, content) if record and content is not None else None
 
     def reset(self) -> None:
         """Forget all calls and requests, restore world, switches, credentials and application, drop delays, scripts,

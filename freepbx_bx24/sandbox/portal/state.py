@@ -21,6 +21,7 @@ from freepbx_bx24.sandbox.portal.switches import Switches
 from freepbx_bx24.sandbox.portal.world import World
 
 OUTGOING, INCOMING, REDIRECTED, CALLBACK, INFO = 1, 2, 3, 4, 5
+MOST_SOUND = 64_000_000  # bytes of recordings that are kept in memory to be heard
 
 DedupeKey = Tuple[int, str, int, Optional[str]]  # user, number as stripped, TYPE, application
 
@@ -150,6 +151,7 @@ class State:
     deliveries: list[dict[str, Any]] = field(default_factory=list)  # events that were sent to handlers
     notices: list[dict[str, Any]] = field(default_factory=list)  # in people's notifications
     folder_files: dict[tuple[str, str], Record] = field(default_factory=dict)  # by month folder and name
+    sounds: dict[int, bytes] = field(default_factory=dict)  # of the newest recordings, by file id
     requests: list[dict[str, Any]] = field(default_factory=list)
     token_requests: list[dict[str, Any]] = field(default_factory=list)
     operating: OperatingTime = field(default_factory=OperatingTime)
@@ -190,6 +192,14 @@ class State:
         """Missed calls from exactly this number string were answered by the call `call_id`."""
         for outcome in self._missed_by_phone.pop(phone_number, ()):
             outcome.missed_closed_by = call_id
+
+    def keep_sound(self, file_id: int, content: bytes) -> None:
+        """Keep a recording to be heard. The oldest make room: a day of calls must not fill this machine's memory."""
+        if len(content) > MOST_SOUND:
+            return
+        self.sounds[file_id] = content
+        while sum(map(len, self.sounds.values())) > MOST_SOUND:
+            del self.sounds[next(iter(self.sounds))]
 
     def open_call(self, call_id: object) -> Call | None:
         """The call in the portal's table of calls: registered and not finished."""

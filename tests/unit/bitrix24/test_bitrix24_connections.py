@@ -35,6 +35,21 @@ def test_tls_connections_are_kept_warm_too(raw_portal, patient, server_tls, cert
     assert portal.connections == 1
 
 
+def test_a_request_leaves_in_one_piece(raw_portal, reply, server_tls, certificate):
+    pieces = []  # what TLS was handed at once arrives at once; TCP would join pieces, or not
+
+    def behave(portal, connection, number):
+        for _ in range(3):
+            pieces.append(connection.recv(65536))
+            connection.sendall(reply(GOOD))
+
+    portal = raw_portal(behave, tls=server_tls)
+    with webhook_client(portal.webhook_url, ca_bundle=str(certificate[0])) as client:
+        for turn in range(3):
+            client.call("echo", {"turn": turn}, total_seconds=5)
+    assert [piece.partition(b"\r\n\r\n")[2] for piece in pieces] == [b'{"turn": %d}' % turn for turn in range(3)]
+
+
 def test_threads_share_the_client_and_each_gets_its_own_answers(raw_portal, patient):
     portal = raw_portal(patient)
     wrong = []

@@ -18,6 +18,7 @@ from tests.support.running_service import RunningService, asked, wait_until
 
 ATTACH = "telephony.externalcall.attachrecord"
 CALL = "1790000120.77"
+CLIENT = "+79160000120"  # of that call
 
 
 def stored(service: RunningService) -> list[dict[str, Any]]:
@@ -36,6 +37,14 @@ def wait_until_parked(service: RunningService, seconds: float = 30.0) -> None:
 
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def message(name: Path, at: float, caller: str = CLIENT) -> Path:
+    """A message in a mailbox as app_voicemail leaves it, with what it writes beside."""
+    file = recording(name.parent, f"{name.name}.wav", wav(8000 + int(at) % 1000))
+    said = f'[message]\norigmailbox=101\ncallerid="A client" <{caller}>\norigtime={int(at)}\nduration=1\n'
+    name.with_suffix(".txt").write_text(f";\n; Message Information file\n;\n{said}")
+    return file
 
 
 def expect_finished(service: RunningService) -> None:
@@ -203,12 +212,28 @@ def test_what_is_not_wanted_or_not_there_is_not_sent(
     assert ATTACH not in asked(portal)
 
 
-def test_a_message_left_is_the_missed_calls_recording(service: RunningService) -> None:
-    message = recording(configure(service), "voicemail/default/101/INBOX/msg0000.wav")
+@pytest.mark.parametrize("now", ["INBOX/msg0000", "INBOX/msg0003", "Old/msg0000"])
+def test_a_message_left_is_the_missed_calls_recording_whatever_its_number_is_by_now(
+    service: RunningService, now: str
+) -> None:
+    mailbox = configure(service) / "voicemail/default/101"
+    message(mailbox / "INBOX/msg0000", time.time() - 3600)
+    mine = message(mailbox / now, time.time())
     service.start()
-    name = str(message)[: -len(".wav")]
+    leave_call(service, CALL, answered=False, voicemail="SUCCESS", voicemail_file=str(mailbox / "INBOX/msg0000"))
+    assert wait_for_records(service)[0]["sha256"] == digest(mine)
+
+
+def test_another_callers_message_in_its_place_is_not_sent(service: RunningService) -> None:
+    mailbox = configure(service) / "voicemail/default/101"
+    message(mailbox / "INBOX/msg0000", time.time(), caller="+79167654321")
+    service.start()
+    name = str(mailbox / "INBOX/msg0000")
     leave_call(service, CALL, answered=False, voicemail="SUCCESS", voicemail_file=name)
-    assert wait_for_records(service)[0]["sha256"] == digest(message)
+    service.wait_for_calls()
+    service.wait_until_all_is_told()
+    assert stored(service) == []
+    assert "this call's message is in its mailbox no more" in service.log()
 
 
 def test_forty_megabytes_go_by_an_upload_address_beside_live_registers_that_do_not_wait_longer(

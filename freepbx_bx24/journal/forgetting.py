@@ -1,0 +1,51 @@
+"""Erases one client's number from the journal: its calls with all that hangs on them, and what was left out."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NamedTuple, Sequence
+
+FORGOTTEN = "***"
+_GOES_ON = 31 * 86400.0  # seconds: so long a call without an end may still get one; then it is pruned anyway
+_OWED = "SELECT 1 FROM deliveries WHERE deliveries.uniqueid = calls.uniqueid AND state IN ('due', 'parked', 'held')"
+
+
+class Forgotten(NamedTuple):
+    """What was erased: calls, and calls that were left out. `kept`: calls that go on, or that the CRM is still owed."""
+
+    calls: int
+    left_out: int
+    kept: int
+
+
+def forget(database: sqlite3.Connection, numbers: Sequence[str], now: float) -> Forgotten:
+    """Erase a number in all its forms. What the CRM is owed is not erased: it would never learn of it.
+
+    :param numbers: the canonical form first, then others that a call which was left out may have.
+    """
+    marks = ", ".join("?" * len(numbers))
+    stays = f"(EXISTS ({_OWED}) OR (outcome IS NULL AND written > ?))"
+    kept = database.execute(
+        f"SELECT count(*) FROM calls WHERE number IN ({marks}) AND {stays}", (*numbers, now - _GOES_ON)
+    ).fetchone()[0]
+    calls = database.execute(
+        f"DELETE FROM calls WHERE number IN ({marks}) AND NOT {stays}", (*numbers, now - _GOES_ON)
+    ).rowcount
+    left_out = database.execute(f"DELETE FROM left_out WHERE number IN ({marks})", numbers).rowcount
+    if not kept:  # other calls' stories may name it: whose turn it was, which lead was made
+        for number in numbers:
+            database.execute(
+                "UPDATE story SET detail = replace(detail, ?, ?) WHERE instr(detail, ?)", (number, FORGOTTEN, number)
+            )
+    return Forgotten(calls, left_out, int(kept))
+
+
+def overwrite_what_is_deleted(database: sqlite3.Connection) -> None:
+    """From now on the pages of what is deleted are filled with zeroes."""
+    database.execute("PRAGMA secure_delete=ON").fetchone()
+
+
+def empty_log(database: sqlite3.Connection) -> bool:
+    """Write the log of changes into the file and cut it; False where a reader is in the way."""
+    busy = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    return not busy
