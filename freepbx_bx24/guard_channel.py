@@ -29,6 +29,12 @@ FACTS = {
     + (
         ("entity_type", "BX24_CRM_ENTITY_TYPE"),
         ("entity_id", "BX24_CRM_ENTITY_ID"),
+        # All outputs in one: where none is set yet, none that stays empty has to be set.
+        (
+            "outputs",
+            "BX24_STATUS}${BX24_REASON}${BX24_CALL_ID}${BX24_CRM_ENTITY_TYPE}${BX24_CRM_ENTITY_ID}${BX24_CRM_CREATED_LEAD}"
+            "${BX24_CRM_NAME}${BX24_RESPONSIBLE}${BX24_RESPONSIBLE_SECONDS",
+        ),
     ),
     "finish": COMMON_FACTS
     + (

@@ -31,9 +31,12 @@ class Conversation(agi.AGI):  # type: ignore[misc]
     writes every environment line to stderr. Its `_quote` escapes nothing, its reader raises ValueError at the end of
     the pipe, and never returns where the pipe ends within a `520` reply (each reproduced with pyst2 0.5.1), so quoting
     and reading go through here.
+
+    :ivar fresh: no output variable is set yet on the channel.
     """
 
-    def __init__(self, reader: IO[str], writer: IO[str] | _Sender) -> None:
+    def __init__(self, reader: IO[str], writer: IO[str] | _Sender, fresh: bool = False) -> None:
+        self.fresh = fresh
         self.stdin = reader
         self.stdout = writer
         self.stderr = _Silence()
@@ -62,14 +65,16 @@ class Conversation(agi.AGI):  # type: ignore[misc]
         """Set the channel variables BX24_<name> in that order, inherited by every leg that is dialled.
 
         All are handed to the relay before the first reply is read: it still gives Asterisk one at a time, but the
-        caller does not wait for as many journeys between the processes.
+        caller does not wait for as many journeys between the processes. One that is empty is set only where the
+        channel may have it from another call.
 
         :raises ChannelError: where the channel or the guard is gone.
         """
         try:
-            lines = (_relayed("SET VARIABLE", f"__BX24_{name}", self._quote(value)) for name, value in values.items())
+            wanted = {name: value for name, value in values.items() if value or not self.fresh}
+            lines = (_relayed("SET VARIABLE", f"__BX24_{name}", self._quote(value)) for name, value in wanted.items())
             self.stdout.write("".join(lines))
-            for _ in values:
+            for _ in wanted:
                 self.get_result()
         except OSError as error:
             raise ChannelError(f"the variables could not be set: {type(error).__name__}") from error
@@ -83,10 +88,13 @@ def _relayed(command: str, *args: object) -> str:
 
 
 @contextmanager
-def conversation_over(connection: socket.socket) -> Iterator[Conversation]:
-    """The conversation over a connection to the guard, in UTF-8 whatever the process's locale is."""
+def conversation_over(connection: socket.socket, fresh: bool = False) -> Iterator[Conversation]:
+    """The conversation over a connection to the guard, in UTF-8 whatever the process's locale is.
+
+    :param fresh: no output variable is set yet on the channel.
+    """
     with connection.makefile("r", encoding="utf-8", errors="replace", newline="\n") as reader:
-        yield Conversation(reader, _Sender(connection))
+        yield Conversation(reader, _Sender(connection), fresh)
 
 
 class _Sender:

@@ -39,6 +39,11 @@ class Frame:
         """A channel variable as the guard read it; empty where it was not set."""
         return self.fields.get("fact_" + name, "")
 
+    @property
+    def fresh(self) -> bool:
+        """Whether the channel has no output of a register yet, neither its own nor one that it has inherited."""
+        return self.fields.get("fact_outputs") == ""
+
     def environment(self, name: str) -> str:
         """A value of the AGI environment; empty where Asterisk does not know it."""
         value = self.fields.get("agi_" + name, "")

@@ -35,7 +35,7 @@ def tell(
     registered: Registered | None = None,
     about: About = NOBODY,
 ) -> None:
-    """Set every output variable, the empty ones too: a leg may have inherited those of another call.
+    """Set every output variable, the empty ones too where a leg may have inherited those of another call.
 
     BX24_STATUS goes last: where it is set, the others are.
 

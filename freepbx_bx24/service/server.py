@@ -127,7 +127,7 @@ def serve(runtime: Runtime, connection: socket.socket) -> None:
     connection.sendall(b"taken\n")  # fails where the guard has given up meanwhile: then nothing is worked on
     if frame.kind == frames.REGISTER:
         connection.settimeout(max(frame.deadline - time.monotonic(), 0.01) + 1)
-        with conversation_over(connection) as conversation:
+        with conversation_over(connection, frame.fresh) as conversation:
             register.handle(runtime, frame, conversation)
     else:
         if not intake.read_register(runtime, frame.uniqueid):  # the finish is left behind as well, and comes after it

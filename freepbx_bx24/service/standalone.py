@@ -84,7 +84,7 @@ def answer(data: bytes, descriptor: int, note: Note) -> None:
             log_to_file(frame.fields.get("log", ""))
             if note.problem:
                 LOG.warning("%s: %s can't be written down for later: %s", frame.uniqueid, frame.kind, note.problem)
-            with conversation_over(connection) as conversation:
+            with conversation_over(connection, frame.fresh) as conversation:
                 HANDLERS[frame.kind](frame, note, conversation)
             connection.sendall(b"done\n")
         except OSError:

@@ -10,7 +10,7 @@ import sysconfig
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Dict, Mapping, Sequence
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT = """
@@ -22,11 +22,18 @@ main({kind!r})
 """
 
 
+class Variables(Dict[str, str]):
+    """A channel's variables: one that is not set reads as empty."""
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
 @dataclass
 class AgiRun:
     """What one script did: variables set, commands as they came, exit code, seconds."""
 
-    variables: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=Variables)
     commands: list[str] = field(default_factory=list)
     exit_code: int = -1
     seconds: float = 0.0

@@ -7,6 +7,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+import pytest
+
 from freepbx_bx24.sandbox.portal import Portal
 from tests.support.agi_script import intake
 from tests.support.running_service import RunningService, asked, wait_until
@@ -14,6 +16,20 @@ from tests.support.running_service import RunningService, asked, wait_until
 ANSWERED = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "35", "DIALEDPEERNUMBER": "101/sip:101@127.0.0.1"}
 
 REGISTER_METHOD = "telephony.externalcall.register"
+
+
+@pytest.mark.parametrize("served", [True, False], ids=["by the service", "by the script alone"])
+def test_what_a_channel_has_of_another_call_is_emptied_and_what_it_never_had_is_not_set(
+    service: RunningService, served: bool
+) -> None:
+    if served:
+        service.start()
+    new = service.register("1790000121.77", environment={"callerid": "84951234567"}).variables
+    of_another = {"BX24_CRM_NAME": "Another", "BX24_RESPONSIBLE": "105"}
+    assert new["BX24_STATUS"] == "REGISTERED" and not set(of_another) & set(new)
+    run = service.register(environment={"callerid": "84951234567"}, variables=of_another)
+    assert run.variables["BX24_STATUS"] == "REGISTERED"
+    assert {name: run.variables.get(name) for name in of_another} == dict.fromkeys(of_another, "")
 
 
 def test_an_answered_inbound_call_is_registered_while_it_waits_and_finished_with_who_talked(

@@ -101,7 +101,8 @@ def test_in_a_batch_of_many(portal: Portal, ready: RunningService, method: str, 
         portal.scripted_replies.add(method, script)
     portal.start()
     told_once(ready, calls)
-    assert max(len(one["parameters"].get("cmd", ())) for one in portal.ledger()["requests"]) >= 4
+    # How many are due in the moment when the portal is back is chance; that several go together is not.
+    assert max(len(one["parameters"].get("cmd", ())) for one in portal.ledger()["requests"]) >= 2
 
 
 @pytest.mark.parametrize("way", LOST)
