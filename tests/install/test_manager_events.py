@@ -170,7 +170,7 @@ def test_the_version_is_that_of_the_running_asterisk_else_of_the_program(up: str
 def test_the_installed_filters_are_those_for_the_version(machine: Machine) -> None:
     machine.installed()
     form = "newer" if machine.pbx.asterisk.settings.major >= 22 else "older"
-    assert machine.text(OURS).endswith(filters(form))
+    assert filters(form) in machine.text(OURS)
     machine.pbx.asterisk.stop()
     try:  # also while Asterisk is not running: a run then changes nothing
         assert "Nothing to change" in machine.install().stdout
