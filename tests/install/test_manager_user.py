@@ -115,7 +115,10 @@ def test_a_plain_asterisk_whose_manager_is_off_stays_off_until_the_admin_writes_
     # No last line end, on purpose.
     plain = changed.text(GENERAL).replace("enabled=yes", "enabled=no").replace("#include manager_custom.conf\n", "")
     changed.write(GENERAL, plain.rstrip("\n"))
-    changed.pbx.asterisk.rx("manager reload")
+    # By a new start: after a reload that switches it off the next reload now and then never returns, and no console
+    # command after it (seen with Asterisk 22 on a busy machine).
+    changed.pbx.asterisk.stop()
+    changed.pbx.asterisk.start()
     before = changed.tree()
     for _ in range(2):
         done = changed.install()
