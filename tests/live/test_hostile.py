@@ -28,13 +28,12 @@ import freepbx_bx24.bitrix24.replies as replies
 import freepbx_bx24.service.register as register
 def as_it_came(value, *_):
     return str(value)
-def send(self, command, *args):
+def relayed(command, *args):
     line = " ".join([command, *map(str, args)])
-    self.stdout.write("".join("agi " + one + "\\n" for one in line.split("\\n")))
-    self.stdout.flush()
+    return "".join("agi " + one + "\\n" for one in line.split("\\n"))
 agi.harmless = register.harmless = telephony.harmless = replies.harmless = as_it_came
-agi.Conversation.send_command = send
-telephony._is_call_id = lambda value: True
+agi._relayed = relayed
+telephony.is_call_id = lambda value: True
 telephony._ENTITY_TYPE = re.compile(".*", re.DOTALL)
 from freepbx_bx24.cli.main import main
 raise SystemExit(main(["serve"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from contextlib import contextmanager
@@ -180,6 +181,13 @@ class World:
         wait_until(lambda: bool(line.search(self.asterisk_log(mark))), seconds, self.explain)
         found = line.findall(self.asterisk_log(mark))[-1]
         return (int(found[1]) - int(found[0])) / 1e6, found[2]
+
+    def drop_parked(self) -> None:
+        """Give up what tests of refusals have left for a person."""
+        listed = json.loads(self.pbx.root.run(["bx24", "outbox", "list", "--json"]).stdout)["items"]
+        parked = [str(item["id"]) for item in listed if item["state"] == "parked"]
+        if parked:
+            self.pbx.root.run(["bx24", "outbox", "drop", *parked])
 
     # -- looking --------------------------------------------------------------------------------------------------
 

@@ -28,8 +28,10 @@ HURRY = "0.05"
 
 @pytest.fixture(scope="package")
 def dialling(world: World) -> Iterator[World]:
-    """The world with such a service; the manager user who may dial goes again afterwards."""
+    """The world with such a service; afterwards the manager user who may dial is gone, and all outside as it was."""
     wait_quiet(world)
+    outside = (world.pbx.trunk, world.pbx.reserve_trunk)
+    behaviours = [trunk.behaviour for trunk in outside]
     with logged_in(world):
         text = world.pbx.root.outside(YAML).read_text(encoding="utf-8")
         for line, target in TARGETS.items():
@@ -42,6 +44,8 @@ def dialling(world: World) -> Iterator[World]:
             yield world
             world.product.stop()
     hang_up_all(world)
+    for trunk, behaviour in zip(outside, behaviours):
+        trunk.behaviour = behaviour
     world.pbx.root.run([INSTALL], timeout=300)
 
 

@@ -193,10 +193,12 @@ def no_state(_: object, __: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "become_service_user", lambda: None)  # which says it to root
 
 
-def copied(machine: PreparedMachine, *_: object) -> None:
-    other = machine.folder / "machine-id"
+def copied(machine: PreparedMachine, _: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, own = machine.folder / "machine-id", machine.folder / "own-machine-id"
     other.write_text("0123456789abcdef0123456789abcdef\n")
+    own.write_text("fedcba9876543210fedcba9876543210\n")
     clone.remember(machine.folder / "state", "pbx-test", other)
+    monkeypatch.setattr(clone, "MACHINE_ID", own)
 
 
 BROKEN = "There is no existence of that context\n"
