@@ -16,7 +16,7 @@ from ..journal.records import Entry, Registered
 from ..journal.store import Journal
 from ..pbx import frame as frames
 from ..policy import Rules, Skip
-from . import ends, portal_calls, story
+from . import ends, outputs, portal_calls, story
 from .people import decided
 from .runtime import Runtime
 
@@ -69,6 +69,10 @@ def handle(runtime: Runtime, frame: frames.Frame) -> None:
         call_id = frame.fact("call_id")
         entry = Entry(rebuilt, Registered(call_id) if call_id else None)
         runtime.tell(uniqueid, story.CAME, "register left nothing behind: rebuilt from what the hangup handler knows")
+    elif entry.registered is None and frame.fact("status") == outputs.REGISTERED and frame.fact("call_id"):
+        # The service died between its answer to the channel and its note of it. A script alone may have finished the
+        # call since: registered once more it would be another one (telephony 6.4).
+        entry = replace(entry, registered=Registered(frame.fact("call_id")))
     entry = replace(entry, ending=frames.ending(frame))
     if runtime.presence.is_up(uniqueid) is None:
         _end(runtime, entry, since(frame))
@@ -117,10 +121,16 @@ def _kept(runtime: Runtime, entry: Entry, due: float, legs: str = "") -> bool:
 
 def _keep(journal: Journal, entry: Entry, due: float) -> None:
     """Write down what the hangup handler said, and the call's beginning where the journal does not have that."""
-    if journal.begin(entry.registration, due, 0, entry.registration.rule) and entry.registered:
+    new = journal.begin(entry.registration, due, 0, entry.registration.rule)
+    if entry.registered and (new or _lacks_register(journal, entry.uniqueid)):
         journal.registered(entry.uniqueid, entry.registered)
     if entry.ending:
         journal.hung_up(entry.ending)
+
+
+def _lacks_register(journal: Journal, uniqueid: str) -> bool:
+    known = journal.entry(uniqueid)
+    return known is not None and known.registered is None
 
 
 def _register_and_finish(runtime: Runtime, entry: Entry, outcome: Outcome) -> None:

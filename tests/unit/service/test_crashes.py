@@ -8,11 +8,13 @@ import signal
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Callable
 
 import pytest
 
+from freepbx_bx24.journal.store import Journal
 from tests.support.agi_script import AgiRun
 from tests.support.running_service import RunningService, wait_until
 
@@ -171,6 +173,22 @@ def test_a_call_that_a_dead_service_was_registering_is_told_once_though_its_hang
     service.stop(signal.SIGKILL)
     service.portal.delay_seconds.clear()
     service.finish(variables=ANSWERED)
+    service.start()
+    expect_each_call_once(service, ["1790000120.77"])
+
+
+def test_a_call_that_a_dead_service_did_not_write_down_as_registered_is_told_once_though_a_script_alone_has_finished_it(
+    service: RunningService, lost_once: Callable[[str], None]
+) -> None:
+    service.start()
+    registered = service.register().variables
+    service.wait_for_calls(state="open")
+    service.stop(signal.SIGKILL)
+    with closing(Journal(service.directory / "state")) as journal:  # as if it had died a moment earlier
+        journal.unregistered("1790000120.77", time.time())
+    lost_once(FINISH)
+    service.finish(variables={**registered, **ANSWERED})
+    wait_until(lambda: service.portal.ledger()["calls"][0]["state"] == "finished", 10, service.log)
     service.start()
     expect_each_call_once(service, ["1790000120.77"])
 

@@ -216,13 +216,12 @@ def test_a_finish_that_cant_be_looked_up_for_the_limits_is_looked_up_later_and_n
     assert (item.kind, item.attempts, item.refusals) == (FINISH, 1, 0)
 
 
-@pytest.mark.parametrize(("level", "most"), [(0, 8), (24, 2)])
 def test_calls_that_end_together_share_a_request_where_requests_are_scarce(
-    runtime: Runtime, delivery: Spied, portal: Portal, level: int, most: int
+    runtime: Runtime, delivery: Spied, portal: Portal
 ) -> None:
     names = begin(runtime, 8, due=time.time())
     register(runtime, names)
-    fill(runtime, level)
+    fill(runtime, 24)
     before = len(portal.ledger()["requests"])
     delivery.start()
     for name in names:
@@ -230,4 +229,18 @@ def test_calls_that_end_together_share_a_request_where_requests_are_scarce(
         runtime.wake.set()
         time.sleep(0.05)
     wait_until(lambda: finished(portal) == 8, 10.0)
-    assert most / 2 <= len(portal.ledger()["requests"]) - before <= most
+    assert len(portal.ledger()["requests"]) - before <= 2
+
+
+def test_where_there_is_room_no_call_waits_for_another_ones_end(
+    runtime: Runtime, delivery: Spied, portal: Portal
+) -> None:
+    names = begin(runtime, 4, due=time.time())
+    register(runtime, names)
+    before = len(portal.ledger()["requests"])
+    delivery.start()
+    for told, name in enumerate(names, 1):
+        hang_up(runtime, [name], time.time())
+        runtime.wake.set()
+        wait_until(lambda: finished(portal) == told, 10.0)  # noqa: B023
+    assert len(portal.ledger()["requests"]) - before == 4

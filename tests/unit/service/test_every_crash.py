@@ -289,7 +289,7 @@ def at_points(way: Way, figure: Callable[[str], None], which: Callable[[list[str
         f"killed at {len(runs)} points in {time.monotonic() - began:.0f} s; with {len(wrong)} of them the CRM shows"
         " something else than calls told once, none left open"
     )
-    assert not wrong
+    assert not wrong, "\n".join(f"{point}:\n" + "\n".join(found) for point, found in wrong.items())
     assert not [point for point, one in runs.items() if point not in one.points]
     return len(runs)
 
