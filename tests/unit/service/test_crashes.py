@@ -24,7 +24,7 @@ ANSWERED = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "35", "DIALEDPEERNUMBER": "1
 REGISTER, FINISH = "telephony.externalcall.register", "telephony.externalcall.finish"
 CALLS = 20
 BACK_SECONDS = 2.0
-BACK_UNDER_LOAD_SECONDS = 5.0  # beside four callers and a portal on the same processors: seconds are the machine's
+BACK_UNDER_LOAD_SECONDS = 15.0  # also beside three other test processes on two cores
 REGISTER_WAIT = 2.0  # of the settings of these tests
 
 
