@@ -100,6 +100,9 @@ def _seen(record: CallRecord, legs: list[CallRecord], inbound: bool) -> Seen:
         # One that was busy at once has not rung; where that is near a second, our clock and Asterisk's may differ.
         busy = [leg.ring_seconds for leg in legs if leg.final_status == 486]
         close = any(abs(seconds - NO_RING_SECONDS) < 0.4 for seconds in busy)
+        # Asterisk 16 may take a busy telephone for one that rang and was not answered (seen under load): it tells the
+        # caller so (Q.850, cause 19), and us.
+        close = close or (bool(busy) and "cause=19" in record.reason)
         rung = [leg.endpoint for leg in legs if leg.final_status != 486]
         rung += [leg.endpoint for leg in legs if leg.final_status == 486 and leg.ring_seconds >= NO_RING_SECONDS]
         person = answered[0].endpoint if answered else (rung or [owner])[-1]
