@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Mapping, Sequence
 from ..bitrix24 import batch
 from ..bitrix24.client import Urgency
 from ..bitrix24.replies import Result
-from ..errors import JournalError, PortalError, PortalWaits
+from ..errors import PortalError, PortalWaits
 from ..journal.records import Delivery
-from . import story
+from . import lane, story
 from .back_off import LONGEST_SECONDS, back_off
 from .card_orders import Due, Faces, owe_and_take, settled, users_of
 from .errands import Errand, read_card
@@ -76,19 +76,8 @@ class CardLane(threading.Thread):
 
     def run(self) -> None:
         """Look until the service stops."""
-        while not self.runtime.stopping.is_set():
-            self.runtime.beats.beat("cards")
-            try:
-                pause = self.step()
-            except JournalError:  # its thread has said so in the log
-                pause = AWAY_SECONDS
-            except Exception:  # a bug must not end all cards
-                if self.runtime.stopping.is_set():
-                    return
-                LOG.exception("cards failed in an unforeseen way")
-                pause = AWAY_SECONDS
-            if pause > 0 and self.wake.wait(pause):
-                self.wake.clear()
+        failed = LOG, "cards failed in an unforeseen way"
+        lane.work(self.runtime, self.step, self.wake, beat="cards", again=AWAY_SECONDS, failed=failed)
 
     def step(self) -> float:
         """Look at the calls that have changed, and send what follows; returns the seconds until the next step."""

@@ -23,7 +23,7 @@ from ..journal.store import Journal
 from ..pbx import originate
 from ..pbx.originate import ANSWERED, Order, Originator
 from ..reasons import words_of
-from . import callbacks, click_calls, portal_calls, story
+from . import callbacks, click_calls, lane, portal_calls, story
 from .click_calls import Dial, Taken
 from .click_watch import Running, over
 
@@ -272,19 +272,8 @@ class ClickLane(threading.Thread):
 
     def run(self) -> None:
         """Look after what is under way until the service stops."""
-        while not self.runtime.stopping.is_set():
-            self.runtime.beats.beat("clicks")
-            try:
-                pause = self.step()
-            except JournalError:  # its thread has said so in the log
-                pause = LOOK_SECONDS
-            except Exception:  # a bug must not end all clicks
-                if self.runtime.stopping.is_set():
-                    return
-                LOG.exception("clicks can't be looked after for an unforeseen reason")
-                pause = LOOK_SECONDS
-            if self.wake.wait(pause):
-                self.wake.clear()
+        failed = LOG, "clicks can't be looked after for an unforeseen reason"
+        lane.work(self.runtime, self.step, self.wake, beat="clicks", again=LOOK_SECONDS, failed=failed)
 
     def step(self) -> float:
         """Dial the callbacks whose time has come, and end what has failed; returns the seconds until the next step."""

@@ -15,7 +15,6 @@ from ..errors import (
     LOGIN,
     METHOD,
     PORTAL,
-    JournalError,
     PortalBroken,
     PortalError,
     PortalRefused,
@@ -24,7 +23,7 @@ from ..errors import (
 )
 from ..journal.records import FINISH, REGISTER, Delivery, Entry
 from ..journal.store import Journal
-from . import intake, leads, story
+from . import intake, lane, leads, story
 from .agenda import LOOK_SECONDS, Agenda
 from .at_work import at_work
 from .back_off import LONGEST_SECONDS, back_off
@@ -74,20 +73,10 @@ class DeliveryThread(threading.Thread):
     def run(self) -> None:
         """Deliver until the service stops."""
         # A script that found no service has written its note by then.
-        self.runtime.clock.wait(self.runtime.stopping, START_SECONDS)
-        while not self.runtime.stopping.is_set():
-            self.runtime.beats.beat("delivery")
-            try:
-                pause = self.step()
-            except JournalError:  # its thread has said so in the log
-                pause = LOOK_SECONDS
-            except Exception:  # a bug must not end all deliveries
-                if self.runtime.stopping.is_set():  # the journal has closed under us: the next start goes on
-                    return
-                LOG.exception("a delivery failed in an unforeseen way")
-                pause = LOOK_SECONDS
-            if pause > 0 and self.runtime.clock.wait(self.runtime.wake, pause):
-                self.runtime.wake.clear()
+        runtime = self.runtime
+        runtime.clock.wait(runtime.stopping, START_SECONDS)
+        failed, wait = (LOG, "a delivery failed in an unforeseen way"), runtime.clock.wait
+        lane.work(runtime, self.step, runtime.wake, beat="delivery", again=LOOK_SECONDS, failed=failed, wait=wait)
 
     def step(self) -> float:
         """Take in, send at most one request; returns how many seconds may pass before the next step."""

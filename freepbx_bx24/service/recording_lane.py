@@ -11,7 +11,7 @@ from ..bitrix24.client import Urgency
 from ..errors import LOGIN, Bx24Error, JournalError, PortalError, RecordingError
 from ..journal.records import ATTACH, PARKED, Delivery, Entry
 from ..recording import why_not
-from . import attach_owed, legs_text, people, recording_file, story
+from . import attach_owed, lane, legs_text, people, recording_file, story
 from .attach_owed import RECORDING
 from .back_off import LONGEST_ITEM_SECONDS, LONGEST_SECONDS, TRIES, back_off
 from .recording_file import Later, Never, Ready
@@ -59,19 +59,8 @@ class RecordingLane(threading.Thread):
         """Send until the service stops."""
         runtime = self.runtime
         runtime.clock.wait(runtime.stopping, START_SECONDS)
-        while not runtime.stopping.is_set():
-            runtime.beats.beat("recordings")
-            try:
-                pause = self.step()
-            except JournalError:  # its thread has said so in the log
-                pause = LOOK_SECONDS
-            except Exception:  # a bug must not end all recordings
-                if runtime.stopping.is_set():  # the journal has closed under us: the next start goes on
-                    return
-                LOG.exception("a recording failed in an unforeseen way")
-                pause = LOOK_SECONDS
-            if pause > 0 and runtime.clock.wait(self.wake, pause):
-                self.wake.clear()
+        failed, wait = (LOG, "a recording failed in an unforeseen way"), runtime.clock.wait
+        lane.work(runtime, self.step, self.wake, beat="recordings", again=LOOK_SECONDS, failed=failed, wait=wait)
 
     def step(self) -> float:
         """Send one recording; returns how many seconds may pass before the next step."""
