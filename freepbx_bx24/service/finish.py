@@ -72,7 +72,9 @@ def handle(runtime: Runtime, frame: frames.Frame) -> None:
     elif entry.registered is None and frame.fact("status") == outputs.REGISTERED and frame.fact("call_id"):
         # The service died between its answer to the channel and its note of it. A script alone may have finished the
         # call since: registered once more it would be another one (telephony 6.4).
-        entry = replace(entry, registered=Registered(frame.fact("call_id")))
+        learnt = Registered(frame.fact("call_id"))
+        entry = replace(entry, registered=learnt)
+        runtime.write(lambda journal: _learn(journal, uniqueid, learnt))  # before all that follows: one thread writes
     entry = replace(entry, ending=frames.ending(frame))
     if runtime.presence.is_up(uniqueid) is None:
         _end(runtime, entry, since(frame))
@@ -121,16 +123,17 @@ def _kept(runtime: Runtime, entry: Entry, due: float, legs: str = "") -> bool:
 
 def _keep(journal: Journal, entry: Entry, due: float) -> None:
     """Write down what the hangup handler said, and the call's beginning where the journal does not have that."""
-    new = journal.begin(entry.registration, due, 0, entry.registration.rule)
-    if entry.registered and (new or _lacks_register(journal, entry.uniqueid)):
+    if journal.begin(entry.registration, due, 0, entry.registration.rule) and entry.registered:
         journal.registered(entry.uniqueid, entry.registered)
     if entry.ending:
         journal.hung_up(entry.ending)
 
 
-def _lacks_register(journal: Journal, uniqueid: str) -> bool:
+def _learn(journal: Journal, uniqueid: str, registered: Registered) -> None:
+    """Keep what the channel knows of its register, unless the delivery has been quicker."""
     known = journal.entry(uniqueid)
-    return known is not None and known.registered is None
+    if known is not None and known.registered is None:
+        journal.registered(uniqueid, registered)
 
 
 def _register_and_finish(runtime: Runtime, entry: Entry, outcome: Outcome) -> None:
