@@ -169,7 +169,7 @@ def decide_registration(rules: Rules, beginning: Beginning) -> Registration | Sk
     if any(numbers.matches(pattern, number, rules.country, rules.area_code) for pattern in rules.skip_numbers):
         return Skip("the number is excluded in the configuration")
     chosen = line or rules.unlisted
-    owner = chosen.person or rules.default_person
+    owner = owner_of(rules, chosen)
     set_by_dialplan = person_named(rules, beginning.user)
     speaker = set_by_dialplan or (None if inbound else person_named(rules, beginning.extension))
     people = distinct(speaker, owner, rules.default_person)
@@ -233,6 +233,11 @@ def _left_out(rules: Rules, beginning: Beginning) -> str:
         what = "DID" if beginning.direction == INBOUND else "extension"
         return f"the {what} is excluded in the configuration"
     return ""
+
+
+def owner_of(rules: Rules, line: LineRules | None) -> Person:
+    """Whose a line's calls are where nobody else is known."""
+    return (line.person if line else None) or rules.default_person
 
 
 def distinct(*people: Person | None) -> tuple[Person, ...]:

@@ -12,7 +12,7 @@ from ..checks.routes import line_of_did
 from ..errors import PortalError, ServiceError
 from ..pbx.console import console
 from ..pbx.freepbx import Shown
-from ..policy import Rules
+from ..policy import Rules, owner_of
 from ..service.refresh import lines_of
 from ..service.surroundings import state_directory
 from ..settings import Settings, load
@@ -81,7 +81,7 @@ def found(rules: Rules, directory: Directory, dids: Sequence[str], off: Sequence
             {
                 "number": number,
                 "name": line.name if line else directory.lines.get(number, ""),
-                "person": str((line.person if line else None) or rules.default_person),
+                "person": str(owner_of(rules, line)),
                 "configured": line is not None,
                 "default": number == rules.default_line,
                 "in_portal": number in directory.lines,

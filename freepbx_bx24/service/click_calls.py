@@ -16,7 +16,7 @@ from ..journal import dialling
 from ..journal.dialling import CALLBACK, CLICK, Row
 from ..journal.records import UNPARSABLE, Registered
 from ..journal.store import Journal
-from ..policy import LineRules, Rules, distinct, external_id
+from ..policy import LineRules, Rules, distinct, external_id, owner_of
 from ..reasons import words_of
 from ..settings import Settings
 from .wishes import device_of
@@ -163,10 +163,9 @@ def given_up(rules: Rules, row: Row, dial: Dial, started: datetime) -> Registrat
     """The call of a callback that nobody of ours could take: the CRM is to know that the client was not called."""
     line = line_named(rules, dial.line)
     entity = Entity(*dial.entity) if dial.entity else None
-    person = (line.person if line else None) or rules.default_person
     chosen = line or rules.unlisted
     return replace(
-        _registration(rules, chosen, row, started, person, dial.line, entity, "a callback form"),
+        _registration(rules, chosen, row, started, owner_of(rules, line), dial.line, entity, "a callback form"),
         show=False,
         callback=True,
     )
@@ -238,11 +237,15 @@ def _number(decision: Number | tuple[Number, object] | Refused, written: str) ->
     return (decision if isinstance(decision, Number) else decision[0]).e164
 
 
+def _prefixed(settings: Settings, line: LineRules | None, number: Number) -> str:
+    """The number as it is dialled over a line."""
+    return (settings.prefixes.get(line.number, "") if line else "") + number.dialled
+
+
 def _dial(settings: Settings, decision: tuple[Number, Rung], line: LineRules | None, click: Click, tied: bool) -> Dial:
     number, rung = decision
-    prefix = settings.prefixes.get(line.number, "") if line else ""
     return Dial(
-        prefix + number.dialled,
+        _prefixed(settings, line, number),
         number.e164,
         rung.extension,
         rung.mobile or rung.extension,
@@ -255,14 +258,11 @@ def _dial(settings: Settings, decision: tuple[Number, Rung], line: LineRules | N
 
 def _dial_back(settings: Settings, decision: tuple[Number, str], callback: Callback) -> Dial:
     number, target = decision
-    rules = settings.rules
-    line = line_named(rules, callback.line)
-    person = (line.person if line else None) or rules.default_person
-    prefix = settings.prefixes.get(line.number, "") if line else ""
+    line = line_named(settings.rules, callback.line)
     return Dial(
-        prefix + number.dialled,
+        _prefixed(settings, line, number),
         number.e164,
-        person.extension,
+        owner_of(settings.rules, line).extension,
         target,
         name=clicks.on_display(callback.text, 40),
         line=line.number if line else "",
