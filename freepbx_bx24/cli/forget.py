@@ -10,6 +10,7 @@ from typing import Any, Iterator, Sequence
 
 from .. import numbers
 from ..errors import ChannelError, ConfigurationError, ServiceError
+from ..journal.forgetting import NATIONAL
 from ..journal.store import Journal, intake_files
 from ..service.surroundings import log_path, state_directory
 from ..settings import load
@@ -18,7 +19,6 @@ from .user import become_service_user
 
 SHORTEST = 6  # digits: a shorter number would be found within others
 LONGEST = 20
-NATIONAL = 10  # digits by which a number is found however it was dialled
 LARGEST_LOG = 512 * 1024 * 1024
 ELSEWHERE = (
     "Not touched: the CRM; Asterisk's own logs, CDRs and recordings; your backups;\n"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from typing import NamedTuple, Sequence
 
 FORGOTTEN = "***"
+NATIONAL = 10  # digits in which all ways to write one subscriber's number agree
 _GOES_ON = 31 * 86400.0  # seconds: so long a call without an end may still get one; then it is pruned anyway
 _OWED = "SELECT 1 FROM deliveries WHERE deliveries.uniqueid = calls.uniqueid AND state IN ('due', 'parked', 'held')"
 
 
 class Forgotten(NamedTuple):
-    """What was erased: calls, and calls that were left out. `kept`: calls that go on, or that the CRM is still owed."""
+    """What was erased: calls, and calls that were left out.
+
+    `kept`: calls that go on, or that the CRM is still owed, and callbacks that are still to be made.
+    """
 
     calls: int
     left_out: int
@@ -37,7 +42,30 @@ def forget(database: sqlite3.Connection, numbers: Sequence[str], now: float) -> 
             database.execute(
                 "UPDATE story SET detail = replace(detail, ?, ?) WHERE instr(detail, ?)", (number, FORGOTTEN, number)
             )
-    return Forgotten(calls, left_out, int(kept))
+    return Forgotten(calls, left_out, int(kept) + _forget_clicks(database, numbers[0]))
+
+
+def _forget_clicks(database: sqlite3.Connection, number: str) -> int:
+    """Erase the number from clicks and callbacks that are over; how many go on, and are no calls yet.
+
+    A refused one has it as it was written in the portal, so its last digits are compared. The row stays, without it:
+    the portal may tell the same click once more.
+    """
+    goes_on = 0
+    for row_id, written, state, is_call in database.execute(
+        "SELECT id, number, state, EXISTS (SELECT 1 FROM calls WHERE calls.uniqueid = clicks.uniqueid) FROM clicks"
+    ).fetchall():
+        if _tail(written) != _tail(number):
+            continue
+        if state in ("waiting", "dialling"):
+            goes_on += not is_call
+        else:
+            database.execute("UPDATE clicks SET number = ?, dial = '' WHERE id = ?", (FORGOTTEN, row_id))
+    return goes_on
+
+
+def _tail(number: str) -> str:
+    return re.sub("[^0-9]", "", number)[-NATIONAL:]
 
 
 def overwrite_what_is_deleted(database: sqlite3.Connection) -> None:

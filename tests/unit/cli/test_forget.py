@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from freepbx_bx24.cli.forget import pattern_of
+from freepbx_bx24.journal.dialling import CALLBACK, CLICK, OVER, REFUSED, Row, add, is_double
+from freepbx_bx24.journal.store import Journal
 from freepbx_bx24.sandbox.portal import Portal
 from tests.support.looking import MISSED, REFUSAL, REGISTER, Person
 from tests.support.running_service import RunningService, wait_until
@@ -66,6 +71,27 @@ def test_what_the_crm_is_owed_stays_until_it_is_told_or_dropped(
     (register,) = [item for item in person.asks("outbox", "list")["items"] if item["kind"] == "register"]
     person.types("outbox", "drop", str(register["id"]))
     assert person.asks("forget", CLIENT)["calls"] == 1
+
+
+def test_of_clicks_and_callbacks_that_are_over_the_number_goes_and_those_to_come_stay(
+    service: RunningService, person: Person
+) -> None:
+    service.start()
+    service.stop()
+    refused = Row(CLICK, 1.0, "8 (916) 123-00-01", call_id="externalCall.1", state=REFUSED)
+    over = Row(CALLBACK, 2.0, CLIENT, dial='{"dialled": "89161230001"}', state=OVER)
+    others = Row(CALLBACK, 3.0, OTHER, dial='{"dialled": "89161230002"}', state=OVER)
+    waits = Row(CALLBACK, 4.0, CLIENT, dial='{"dialled": "89161230001"}', due=4e9)
+    with closing(Journal(service.directory / "state")) as journal:
+        for row in (refused, over, others):
+            journal.dialling(partial(add, row=row, now=time.time()))
+    assert person.asks("forget", CLIENT)["done"]
+    assert holding(service, "9161230001") == holding(service, "916) 123-00-01") == []
+    assert holding(service, "89161230002") == ["journal.sqlite"]
+    with closing(Journal(service.directory / "state")) as journal:
+        assert journal.dialling(partial(is_double, call_id="externalCall.1", at=1.0))
+        journal.dialling(partial(add, row=waits, now=time.time()))
+    assert person.asks("forget", CLIENT, code=1)["kept"] == 1
 
 
 def test_calls_that_were_left_out_are_forgotten_as_well(service: RunningService, person: Person) -> None:
