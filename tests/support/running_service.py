@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from freepbx_bx24.sandbox.portal import Portal
 
 from .agi_script import REPOSITORY, AgiRun, intake, make_directories, run_script
 
+Self = TypeVar("Self", bound="RunningService")
 MANAGER_FILE = "manager_bx24.conf"  # of the test's own: none, where it writes none
 YAML = """\
 portal: {{webhook_file: {webhook}, plan: {plan}}}
@@ -47,6 +48,15 @@ class RunningService:
             "BX24_TEST_TIME_SCALE": "0.05",
         }
         self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave no process behind."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
     def write_yaml(self, webhook_url: str, wait: float = 2.0, plan: str = "self-hosted") -> None:
         webhook = self.directory / "webhook"

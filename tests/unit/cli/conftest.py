@@ -21,10 +21,8 @@ def portal() -> Iterator[Portal]:
 def service(portal: Portal, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     one = RunningService(tmp_path_factory.mktemp("l"), portal)
     one.environment["BX24_TEST_TIME_SCALE"] = "0.005"  # eight refusals are over in a second
-    yield one
-    if one.process is not None:
-        one.process.kill()
-        one.process.wait()
+    with one:
+        yield one
 
 
 @pytest.fixture

@@ -55,11 +55,8 @@ def portal() -> Iterator[Portal]:
 
 @pytest.fixture
 def machine(portal: Portal, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    service = RunningService(tmp_path_factory.mktemp("c"), portal)
-    yield Machine(service, tmp_path_factory.mktemp("path"))
-    if service.process is not None:
-        service.process.kill()
-        service.process.wait()
+    with RunningService(tmp_path_factory.mktemp("c"), portal) as service:
+        yield Machine(service, tmp_path_factory.mktemp("path"))
 
 
 # -- the command line ----------------------------------------------------------------------------------------

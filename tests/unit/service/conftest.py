@@ -20,11 +20,8 @@ def portal() -> Iterator[Portal]:
 
 @pytest.fixture
 def service(portal: Portal, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    one = RunningService(tmp_path_factory.mktemp("s"), portal)
-    yield one
-    if one.process is not None:
-        one.process.kill()
-        one.process.wait()
+    with RunningService(tmp_path_factory.mktemp("s"), portal) as one:
+        yield one
 
 
 @pytest.fixture

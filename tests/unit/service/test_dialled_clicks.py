@@ -81,10 +81,8 @@ def service(portal: Portal, asterisk: Asterisk, tmp_path: Path) -> Iterator[Even
     folder = one.directory
     (folder / "manager.conf").write_text(f"[general]\nenabled = yes\nport = {asterisk.server.port}\n")
     (folder / "manager_bx24_clicks.conf").write_text(f"[{USER}]\nsecret = {SECRET}\n")
-    yield one
-    if one.process is not None:
-        one.process.kill()
-        one.process.wait()
+    with one:
+        yield one
 
 
 def started(service: EventsService, portal: Portal) -> EventsService:

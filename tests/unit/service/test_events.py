@@ -38,11 +38,8 @@ def queue(portal: Portal) -> list[dict[str, object]]:
 
 @pytest.fixture
 def service(portal: Portal, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventsService]:
-    one = EventsService(tmp_path_factory.mktemp("s"), portal)
-    yield one
-    if one.process is not None:
-        one.process.kill()
-        one.process.wait()
+    with EventsService(tmp_path_factory.mktemp("s"), portal) as one:
+        yield one
 
 
 def test_clicks_and_forms_are_bound_at_the_start_and_handed_over_once(service: EventsService, portal: Portal) -> None:

@@ -64,11 +64,8 @@ def open_service(portal: Portal) -> Iterator[RunningService]:
     """A service in a folder that every user can reach, as a careless admin may have left it."""
     with tempfile.TemporaryDirectory(prefix="bx24-") as directory:
         Path(directory).chmod(0o755)
-        one = RunningService(Path(directory), portal)
-        yield one
-        if one.process is not None:
-            one.process.kill()
-            one.process.wait()
+        with RunningService(Path(directory), portal) as one:
+            yield one
 
 
 def as_nobody(code: str) -> subprocess.Popen[str]:
