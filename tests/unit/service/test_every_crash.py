@@ -31,6 +31,9 @@ pytestmark = pytest.mark.endurance
 REGISTER = "telephony.externalcall.register"
 FINISH = "telephony.externalcall.finish"
 SIDE_BY_SIDE = 8
+LAST_POINT_SECONDS = 5.0
+RUNS_FOR_A_POINT = 4
+WHOLE_RUNS = 3
 BEFORE_REGISTER = 40  # seconds that the caller was in a menu: the channel is older than the call that the CRM sees
 IN_CHILD = "from tests.support import crash_points; crash_points.in_first_child()"
 
@@ -141,12 +144,19 @@ class Lives:
             self.register(number, call)
             self.come_back()
             self.finish(number, call)
+        wait_until(lambda: self.service.dead or self.told(), 40, self.explanation)
         # The last point is reached when all is told: its death is waited for, it may be a moment away.
-        wait_until(lambda: self.service.dead or (self.told() and die_at in ("", self.died_at)), 40, self.explanation)
+        self.give_time_to_die(die_at)
         self.come_back()
         wait_until(self.told, 40, self.explanation)
         # A run may have a commit more than the one that counted: then this stop is the step at which it dies.
         assert self.service.stop() in (0, -signal.SIGKILL)
+
+    def give_time_to_die(self, die_at: str) -> None:
+        """Where it has not died yet; on another way through its threads a run may have no such point."""
+        until = time.monotonic() + LAST_POINT_SECONDS
+        while die_at not in ("", self.died_at) and not self.service.dead and time.monotonic() < until:
+            time.sleep(0.05)
 
     def by_scripts_alone(self, die_at: str = "") -> None:
         """The service is away, and one script's child dies; then the service comes back."""
@@ -276,22 +286,38 @@ def after_the_portal_has_finished_a_call(points: list[str]) -> list[str]:
     return [point for place in places for point in points[place : place + 3]]
 
 
+def run_to_its_death(way: Way, die_at: str, people: str) -> Run:
+    """One that died there. Each run that did not is one more in which the CRM has to show the same."""
+    for _ in range(RUNS_FOR_A_POINT):
+        one = run(way, die_at, people)
+        if one.wrong or die_at in one.points:
+            break
+    return one
+
+
 def at_points(way: Way, figure: Callable[[str], None], which: Callable[[list[str]], list[str]] = every_point) -> int:
-    """Run it whole, and then once for each of its points; returns how many those were."""
+    """Run it whole, and then once for each of its points; returns at how many of those it died.
+
+    Threads go different ways: what fell into one request in one run are two requests in another. A point that all
+    whole runs have must be died at; one that only some of them have may be missed.
+    """
     began = time.monotonic()
-    whole = run(way)
-    assert not whole.wrong
-    points = which(whole.points)
+    people = run(way).people
+    wholes = [run(way, people=people) for _ in range(WHOLE_RUNS)]
+    assert not [whole.wrong for whole in wholes if whole.wrong]
+    each = [which(whole.points) for whole in wholes]
+    points = list(dict.fromkeys(point for points in each for point in points))
     with ThreadPoolExecutor(SIDE_BY_SIDE) as several:
-        runs = dict(zip(points, several.map(lambda point: run(way, point, whole.people), points)))
+        runs = dict(zip(points, several.map(lambda point: run_to_its_death(way, point, people), points)))
     wrong = {point: one.wrong for point, one in runs.items() if one.wrong}
+    reached = {point for point, one in runs.items() if point in one.points}
     figure(
-        f"killed at {len(runs)} points in {time.monotonic() - began:.0f} s; with {len(wrong)} of them the CRM shows"
+        f"killed at {len(reached)} points in {time.monotonic() - began:.0f} s; with {len(wrong)} of them the CRM shows"
         " something else than calls told once, none left open"
     )
     assert not wrong, "\n".join(f"{point}:\n" + "\n".join(found) for point, found in wrong.items())
-    assert not [point for point, one in runs.items() if point not in one.points]
-    return len(runs)
+    assert not set(each[0]).intersection(*each[1:]) - reached
+    return len(reached)
 
 
 def test_a_service_killed_at_any_of_its_steps_tells_each_call_once(figure: Callable[[str], None]) -> None:
