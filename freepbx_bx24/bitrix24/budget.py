@@ -78,8 +78,10 @@ class Budget:
     @property
     def half_full(self) -> bool:
         """Return whether the bucket is half as full as we fill it."""
+        if not self._plan.drain:
+            return False
         self._tell(lambda state: False)  # another process may have sent the most of it
-        return bool(self._plan.drain) and self._state.own.level >= self._plan.burst / 2.0
+        return self._state.own.level >= self._plan.burst / 2.0
 
     def admit(self, methods: Sequence[str], urgency: Urgency, wait_seconds: float) -> None:
         """Return when one HTTP request that carries these methods may go; it is counted as sent.
@@ -92,6 +94,8 @@ class Budget:
         :raises PortalWaits: there is no room within `wait_seconds`: `blame` says whether it is for these methods or for
             all, `pause_seconds` when to ask again.
         """
+        if self._goes_at_once(methods):
+            return
         ends = self._clock() + wait_seconds
         waiter = _Waiter(urgency, next(self._numbers), tuple(methods))
         try:
@@ -110,6 +114,8 @@ class Budget:
 
     def heard(self, method: str, time: Mapping[str, object]) -> None:
         """Take in the `time` of a reply to this method (of each command of a batch); it is not trusted."""
+        if "operating" not in time:  # a portal without that limit: nothing to share with anybody
+            return
         near = False
 
         def take_in(state: State) -> bool:
@@ -174,6 +180,24 @@ class Budget:
         if self._state.own.refusals or (self._spare and self._spare._state.own.refusals):
             self._tell(lambda state: limits.answered(state, sent_at))
 
+    def _goes_at_once(self, methods: Sequence[str]) -> bool:
+        """Let a request in that nothing can hold up: a caller does not wait for a lock and a file that say nothing new.
+
+        What another process writes from now on is later than this request.
+        """
+        state = self._state
+        if self._waiters or not limits.nothing_in_the_way(state.own, self._plan) or not state.is_as_seen():
+            return False
+        now = self._clock()
+        self._forget_flights(now)
+        self._flights.append((tuple(methods), now))
+        return True
+
+    def _forget_flights(self, now: float) -> None:
+        with contextlib.suppress(IndexError):  # another thread took it
+            while self._flights and self._flights[0][1] < now - FORGOTTEN_AFTER:
+                self._flights.popleft()
+
     def _landed(self, methods: Sequence[str]) -> float:
         """Take the oldest such request from those under way; return when it was admitted, now where it is not known."""
         wanted = tuple(methods)
@@ -209,20 +233,19 @@ class Budget:
         raise _waits(wait)
 
     def _serve(self, state: State) -> bool:
-        """Let in the waiters that may go, the most urgent first; True where there was one."""
-        while self._flights and self._flights[0][1] < state.at - FORGOTTEN_AFTER:
-            self._flights.popleft()
+        """Let in the waiters that may go, the most urgent first; True where that changed the state."""
+        self._forget_flights(state.at)
         self._waiters = [waiter for waiter in self._waiters if not waiter.gone]
-        any_went = False
+        any_changed = False
         while True:
-            went = self._serve_one(state)
+            went, changed = self._serve_one(state)
+            any_changed |= changed
             if went is None:
-                return any_went
-            any_went = True
+                return any_changed
             self._waiters.remove(went)
 
-    def _serve_one(self, state: State) -> _Waiter | None:
-        """Let in the most urgent waiter that may go; returns it."""
+    def _serve_one(self, state: State) -> tuple[_Waiter | None, bool]:
+        """Let in the most urgent waiter that may go; returns it, and whether that changed the state."""
         patient = next((one for one in self._waiters if one.urgency in TAKE_TURNS and self._may_take(one, state)), None)
         has_turn = patient if self._passed >= REGISTERS_IN_A_ROW else None
         for waiter in ([has_turn] if has_turn else []) + [one for one in self._waiters if one is not has_turn]:
@@ -231,15 +254,15 @@ class Budget:
             waiter.wait = limits.wait(state, self._plan, waiter.methods, waiter.urgency, flying, turn)
             if waiter.wait.seconds > 0:
                 continue
-            limits.take(state, waiter.urgency, self._plan)
+            changed = limits.take(state, waiter.urgency, self._plan)
             self._flights.append((waiter.methods, state.at))
             if waiter.urgency in TAKE_TURNS:
                 self._passed = 0
             elif waiter.urgency is Urgency.REGISTER and patient:
                 self._passed += 1
             waiter.admitted.set()
-            return waiter
-        return None
+            return waiter, changed
+        return None, False
 
     def _may_take(self, waiter: _Waiter, state: State) -> bool:
         """Return whether it is room alone that this waiter lacks at most."""

@@ -206,14 +206,21 @@ def wait(
     return longest if longest.seconds > 0 else NONE
 
 
-def take(state: State, urgency: Urgency, plan: Plan) -> None:
-    """Count one request as sent now."""
+def take(state: State, urgency: Urgency, plan: Plan) -> bool:
+    """Count one request as sent now; return whether that changes anything."""
     if plan.drain:
         state.level += 1.0
         if urgency is Urgency.BACKLOG:
             state.backlog += 1.0
-    if state.at < state.resume_at:  # it was the one that may try before all others
+    probes = state.at < state.resume_at
+    if probes:  # it was the one that may try before all others
         state.probe_at = state.resume_at
+    return bool(plan.drain) or probes
+
+
+def nothing_in_the_way(state: State, plan: Plan) -> bool:
+    """Return whether a request may go whatever it is, at any moment: no limit, no back-off, no method that pauses."""
+    return not (plan.drain or state.refusals or state.resume_at > state.at or state.methods)
 
 
 def heard(state: State, method: str, time: Mapping[str, object]) -> bool:

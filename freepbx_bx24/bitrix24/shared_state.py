@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import time
 from pathlib import Path
 from typing import Callable
 
@@ -16,6 +17,8 @@ LOG = logging.getLogger("bx24.budget")
 
 LOCK_SECONDS = 0.1  # a holder needs a tenth of a millisecond; one that was stopped would need for ever
 AWAY_SECONDS = 2.0  # how long a process counts for itself before it tries the file again
+# A file's time is the kernel's last tick (4 ms and more): of two writes within one it tells nothing.
+TICK_SECONDS = 0.05
 
 
 class SharedState:
@@ -35,6 +38,16 @@ class SharedState:
         self._away_until = 0.0
         self._complained = False
         self._shared = False  # our own state has been the file's
+        self._seen: tuple[int, int, int] | None = None  # what tells whether the file is the one that was read
+
+    def is_as_seen(self) -> bool:
+        """Return whether `own` is what the file says: one look at it, where no lock and no reading is needed."""
+        if self._place is None:
+            return True
+        try:
+            return self._seen is not None and self._seen == _mark(os.stat(self._place, follow_symlinks=False))
+        except OSError:
+            return False
 
     def change(self, change: Callable[[State], bool]) -> None:
         """Run a change on the state of this moment.
@@ -79,10 +92,12 @@ class SharedState:
         if descriptor < 0:
             return None
         try:
+            found_at = os.fstat(descriptor)
             text = shared_file.read(descriptor)
         except OSError as error:
             self._lost(error)
             return None
+        self._seen = _mark(found_at) if time.time() - found_at.st_mtime > TICK_SECONDS else None
         if not text:
             return copy.deepcopy(self.own) if self._shared else limits.nothing_sent(now)
         self._shared = True
@@ -90,6 +105,7 @@ class SharedState:
         return limits.drained(found, self._plan, now) if found else limits.unknown(self._plan, now)
 
     def _written(self, descriptor: int, state: State) -> bool:
+        self._seen = None
         try:
             shared_file.write(descriptor, to_text(state))
         except OSError as error:
@@ -102,7 +118,12 @@ class SharedState:
         return True
 
     def _lost(self, error: OSError) -> None:
+        self._seen = None
         self._away_until = self._clock() + AWAY_SECONDS
         if not self._complained:
             self._complained = True
             LOG.warning("the request budget can't be shared with other processes: %s", error.strerror or error)
+
+
+def _mark(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_ino, found.st_mtime_ns, found.st_size
