@@ -45,7 +45,7 @@ class SharedState:
         if self._place is None:
             return True
         try:
-            return self._seen is not None and self._seen == _mark(os.stat(self._place, follow_symlinks=False))
+            return self._seen is not None and self._seen == _mark(self._place.lstat())
         except OSError:
             return False
 

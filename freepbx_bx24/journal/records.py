@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Mapping
 
 from ..call import Ending, Entity, Outcome, Person, Registration
 
@@ -141,13 +142,18 @@ def plain(text: str, longest: int = LONGEST_TEXT) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
+def _text(values: Mapping[str, object]) -> str:
+    """JSON of a record's fields and of the records in them; dataclasses' asdict copies everything first."""
+    return json.dumps(values, default=vars, ensure_ascii=False)
+
+
 # What the readers below raise for text that is not theirs.
 UNPARSABLE = (ValueError, KeyError, TypeError, AttributeError)
 
 
 def registration_to_text(registration: Registration) -> str:
     """A registration as JSON."""
-    return json.dumps({**asdict(registration), "started": registration.started.isoformat()}, ensure_ascii=False)
+    return _text({**vars(registration), "started": registration.started.isoformat()})
 
 
 def registration_from_text(text: str) -> Registration:
@@ -165,7 +171,7 @@ def registration_from_text(text: str) -> Registration:
 
 def registered_to_text(registered: Registered) -> str:
     """The portal's answer as JSON."""
-    return json.dumps(asdict(registered))
+    return _text(vars(registered))
 
 
 def registered_from_text(text: str) -> Registered:
@@ -177,7 +183,7 @@ def registered_from_text(text: str) -> Registered:
 
 def outcome_to_text(outcome: Outcome) -> str:
     """An outcome as JSON."""
-    return json.dumps(asdict(outcome), ensure_ascii=False)
+    return _text(vars(outcome))
 
 
 def outcome_from_text(text: str) -> Outcome:
@@ -189,7 +195,7 @@ def outcome_from_text(text: str) -> Outcome:
 
 def ending_to_text(ending: Ending) -> str:
     """What the hangup handler said as JSON."""
-    return json.dumps({**asdict(ending), "ended": ending.ended.isoformat()}, ensure_ascii=False)
+    return _text({**vars(ending), "ended": ending.ended.isoformat()})
 
 
 def ending_from_text(text: str) -> Ending:

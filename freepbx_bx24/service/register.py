@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -28,6 +29,7 @@ from .wishes import Wishes, about, wishes
 LOG = logging.getLogger("bx24.register")
 LEAVE_SECONDS = 0.03  # kept of the budget for setting the variables before the guard leaves
 RETRY_SECONDS = 2.0
+TELL_SECONDS = 0.05  # the longest that an answer waits for being written down: the channel has it by then
 
 
 def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) -> None:
@@ -61,9 +63,11 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
         # Beside the register, in threads of its own: a slow search costs nothing but what it would have told.
         ask = portal_calls.asking_with_others(runtime.client, remaining)
         search = clients.begin(runtime.clients, wanted, ask, number)
-    attempt = runtime.in_background(_attempt, runtime, decision, remaining, made)
+    answer: Future[Registered] = Future()
+    told = threading.Event()
+    attempt = runtime.in_background(_attempt, runtime, decision, remaining, made, answer, told)
     try:
-        registered = attempt.result(timeout=remaining)
+        registered = answer.result(timeout=remaining)
     except FutureTimeout:
         cancelled = attempt.cancel()
         if cancelled:
@@ -85,6 +89,8 @@ def handle(runtime: Runtime, frame: frames.Frame, conversation: Conversation) ->
         left = frame.deadline - LEAVE_SECONDS - time.monotonic()
         clients.wait(runtime.clients, wanted, search, number, left)
         _tell(runtime, conversation, frame, outputs.REGISTERED, "", registered, _about(runtime, wanted, number, made))
+    finally:
+        told.set()
 
 
 def _about(runtime: Runtime, wanted: Wishes, number: str, made: Collection[Entity]) -> About:
@@ -100,10 +106,18 @@ def retry_later(runtime: Runtime, uniqueid: str, why: str, refused: bool = False
     runtime.wake.set()
 
 
-def _attempt(runtime: Runtime, registration: Registration, patience: float, made: set[Entity]) -> Registered:
+def _attempt(
+    runtime: Runtime,
+    registration: Registration,
+    patience: float,
+    made: set[Entity],
+    answer: Future[Registered],
+    told: threading.Event,
+) -> None:
     """One live request, which a caller waits for so many seconds; its answer is kept in any case.
 
-    :param made: gets the CRM records that it makes.
+    :param made: gets the CRM records that it makes. :param answer: gets what the portal says, or a PortalError.
+    :param told: the dialplan has it. Only then is it written down: that would work beside what the caller waits for.
     """
     uniqueid, origin, began = registration.uniqueid, runtime.client.origin, time.monotonic()
     try:
@@ -112,20 +126,23 @@ def _attempt(runtime: Runtime, registration: Registration, patience: float, made
         LOG.warning("%s: register failed: %s", uniqueid, error)
         runtime.tell(uniqueid, REGISTER, story.live(1, time.monotonic() - began, error.message))
         retry_later(runtime, uniqueid, error.message, error.remedy == GIVE_UP)
-        raise
-    except Exception:  # nobody may wait for this any more: it must not die in silence
+        answer.set_exception(error)
+        return
+    except Exception as error:  # nobody may wait for this any more: it must not die in silence
         LOG.exception("%s: register failed in an unforeseen way", uniqueid)
         retry_later(runtime, uniqueid, "unforeseen: see the log")
-        raise
-    LOG.info("%s: registered as %s", uniqueid, registered.call_id)
+        answer.set_exception(error)
+        return
     seconds = time.monotonic() - began
     runtime.tell(uniqueid, REGISTER, story.live(together, seconds, story.registered(registered)))
-    # The delivery is not woken: it would work beside the variables that the caller waits for, and owes nothing yet.
+    runtime.portal_down = False
+    answer.set_result(registered)
+    told.wait(TELL_SECONDS)
+    LOG.info("%s: registered as %s", uniqueid, registered.call_id)
+    # The delivery is not woken: it owes nothing yet.
     written = runtime.write(lambda journal: journal.registered(uniqueid, registered, origin))
     written.add_done_callback(lambda future: _keep_unwritten(runtime, Entry(registration, registered), future))
     written.add_done_callback(lambda _: runtime.cards.look_at(uniqueid, at_once=True))
-    runtime.portal_down = False
-    return registered
 
 
 def leave_out(runtime: Runtime, beginning: Beginning, skip: Skip) -> None:

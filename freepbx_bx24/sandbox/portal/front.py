@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from werkzeug.wrappers import Request, Response
 from freepbx_bx24.sandbox.portal.batch import inner_methods
 from freepbx_bx24.sandbox.portal.errors import RestError, system_error
 from freepbx_bx24.sandbox.portal.hosts import LOOPBACK_NAMES, host_name
+from freepbx_bx24.sandbox.portal.http_server import SINCE
 from freepbx_bx24.sandbox.portal.interference import Reply, Script
 from freepbx_bx24.sandbox.portal.ledger import without_key, without_secrets
 from freepbx_bx24.sandbox.portal.oauth import GRANT_TYPES
@@ -79,7 +81,7 @@ def _too_large(portal: Portal, request: Request) -> bool:
 def _rest(portal: Portal, request: Request) -> Response:
     if _too_large(portal, request):
         return Response(TOO_LARGE, 413, [("Connection", "close")], content_type="text/html")
-    started = portal.now()
+    started = portal.now() - (time.monotonic() - request.environ[SINCE])
     refused = not _let_in(portal, request.remote_addr or "")
     try:
         call = read_call(request)

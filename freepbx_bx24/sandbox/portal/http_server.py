@@ -10,6 +10,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
+SINCE = "portal.since"  # when the first line of the request had come (seconds, monotonic)
 IDLE_SECONDS = 75  # how long an open connection may wait for its next request
 
 
@@ -82,10 +84,16 @@ class _Handler(WSGIRequestHandler):
         if isinstance(self.connection, ssl.SSLSocket):
             self.connection.close()  # the server itself knows only the socket that the TLS one took over
 
+    def parse_request(self) -> bool:
+        """The first line of a request is here: from now on it is our time that a client waits for."""
+        self.since = time.monotonic()
+        return super().parse_request()
+
     def make_environ(self) -> WSGIEnvironment:
         """The scheme that the client used is part of addresses which the portal gives out."""
         environ = super().make_environ()
         environ["wsgi.url_scheme"] = "https" if self.tls else "http"
+        environ[SINCE] = self.since
         return environ
 
     def run_wsgi(self) -> None:
