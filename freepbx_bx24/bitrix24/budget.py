@@ -94,7 +94,7 @@ class Budget:
         :raises PortalWaits: there is no room within `wait_seconds`: `blame` says whether it is for these methods or for
             all, `pause_seconds` when to ask again.
         """
-        if self._goes_at_once(methods):
+        if self._goes_at_once(methods, urgency):
             return
         ends = self._clock() + wait_seconds
         waiter = _Waiter(urgency, next(self._numbers), tuple(methods))
@@ -180,15 +180,15 @@ class Budget:
         if self._state.own.refusals or (self._spare and self._spare._state.own.refusals):
             self._tell(lambda state: limits.answered(state, sent_at))
 
-    def _goes_at_once(self, methods: Sequence[str]) -> bool:
+    def _goes_at_once(self, methods: Sequence[str], urgency: Urgency) -> bool:
         """Let a request in that nothing can hold up: a caller does not wait for a lock and a file that say nothing new.
 
         What another process writes from now on is later than this request.
         """
-        state = self._state
-        if self._waiters or not limits.nothing_in_the_way(state.own, self._plan) or not state.is_as_seen():
-            return False
         now = self._clock()
+        nothing = limits.nothing_in_the_way(self._state.own, self._plan, methods, urgency, now)
+        if self._waiters or not nothing or not self._state.is_as_seen():
+            return False
         self._forget_flights(now)
         self._flights.append((tuple(methods), now))
         return True

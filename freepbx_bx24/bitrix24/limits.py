@@ -218,9 +218,12 @@ def take(state: State, urgency: Urgency, plan: Plan) -> bool:
     return bool(plan.drain) or probes
 
 
-def nothing_in_the_way(state: State, plan: Plan) -> bool:
-    """Return whether a request may go whatever it is, at any moment: no limit, no back-off, no method that pauses."""
-    return not (plan.drain or state.refusals or state.resume_at > state.at or state.methods)
+def nothing_in_the_way(state: State, plan: Plan, methods: Sequence[str], urgency: Urgency, now: float) -> bool:
+    """Return whether a request may go and changes nothing by that: no limit, no back-off, no method that pauses."""
+    if plan.drain or state.refusals or state.resume_at > now or urgency >= Urgency.BACKLOG:
+        return False
+    known = (state.methods.get(name.lower()) for name in methods)
+    return not any(method.resume_at > now for method in known if method)
 
 
 def heard(state: State, method: str, time: Mapping[str, object]) -> bool:

@@ -44,14 +44,28 @@ def read(descriptor: int) -> str:
     return os.pread(descriptor, LARGEST, 0).decode(errors="replace")
 
 
-def write(descriptor: int, text: str) -> None:
+def mark(found: os.stat_result) -> tuple[int, int]:
+    """Return what no other file and no other writing of it has."""
+    return found.st_ino, found.st_mtime_ns
+
+
+def write(descriptor: int, text: str) -> tuple[int, int] | None:
     """Put a text that ends its line at the file's beginning; what stands behind it is left, as nobody reads that.
 
     Not forced to the disk: after a power cut the text is of no use anyhow.
+
+    :returns: the file's `mark` since then; None where it may be that of an earlier writing as well, since the kernel's
+        own time of a writing is that of its last tick, and only the file's owner may set a better one.
     """
     data = text.encode()
     if os.pwrite(descriptor, data, 0) != len(data):
         raise OSError("the disk took a part only")
+    now = time.time_ns()
+    try:
+        os.utime(descriptor, ns=(now, now))
+    except OSError:
+        return None
+    return mark(os.fstat(descriptor))
 
 
 def _opened(place: Path) -> int:

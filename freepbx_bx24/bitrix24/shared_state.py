@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import time
 from pathlib import Path
 from typing import Callable
 
@@ -17,8 +16,6 @@ LOG = logging.getLogger("bx24.budget")
 
 LOCK_SECONDS = 0.1  # a holder needs a tenth of a millisecond; one that was stopped would need for ever
 AWAY_SECONDS = 2.0  # how long a process counts for itself before it tries the file again
-# A file's time is the kernel's last tick (4 ms and more): of two writes within one it tells nothing.
-TICK_SECONDS = 0.05
 
 
 class SharedState:
@@ -38,14 +35,14 @@ class SharedState:
         self._away_until = 0.0
         self._complained = False
         self._shared = False  # our own state has been the file's
-        self._seen: tuple[int, int, int] | None = None  # what tells whether the file is the one that was read
+        self._seen: tuple[int, int] | None = None  # of the file, when `own` was what it says
 
     def is_as_seen(self) -> bool:
         """Return whether `own` is what the file says: one look at it, where no lock and no reading is needed."""
         if self._place is None:
             return True
         try:
-            return self._seen is not None and self._seen == _mark(self._place.lstat())
+            return self._seen is not None and self._seen == shared_file.mark(self._place.lstat())
         except OSError:
             return False
 
@@ -92,12 +89,14 @@ class SharedState:
         if descriptor < 0:
             return None
         try:
-            found_at = os.fstat(descriptor)
+            mark = shared_file.mark(os.fstat(descriptor))
+            if mark == self._seen:
+                return self.own
             text = shared_file.read(descriptor)
         except OSError as error:
             self._lost(error)
             return None
-        self._seen = _mark(found_at) if time.time() - found_at.st_mtime > TICK_SECONDS else None
+        self._seen = mark
         if not text:
             return copy.deepcopy(self.own) if self._shared else limits.nothing_sent(now)
         self._shared = True
@@ -107,7 +106,7 @@ class SharedState:
     def _written(self, descriptor: int, state: State) -> bool:
         self._seen = None
         try:
-            shared_file.write(descriptor, to_text(state))
+            self._seen = shared_file.write(descriptor, to_text(state))
         except OSError as error:
             self._lost(error)
             return False
@@ -123,7 +122,3 @@ class SharedState:
         if not self._complained:
             self._complained = True
             LOG.warning("the request budget can't be shared with other processes: %s", error.strerror or error)
-
-
-def _mark(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_ino, found.st_mtime_ns, found.st_size

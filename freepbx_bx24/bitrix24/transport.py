@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import requests
 import urllib3
+from requests.structures import CaseInsensitiveDict
 
 from .. import __version__
 from ..errors import ConfigurationError, PortalBroken, PortalError, PortalTimeout, PortalUnreachable
@@ -103,7 +104,7 @@ class Transport:
     def _exchange(
         self, verb: str, url: str, headers: Mapping[str, str], body: bytes | Iterable[bytes], deadline: Deadline
     ) -> HttpReply:
-        request = requests.Request(verb, url, headers=dict(headers), data=body).prepare()
+        request = _prepared(verb, url, headers, body)
         left = deadline.seconds_left()
         adapter = self._adapter(url.partition(":")[0])
         response = adapter.send(request, stream=True, timeout=(left, left), verify=True)
@@ -162,6 +163,20 @@ def _loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _prepared(
+    verb: str, url: str, headers: Mapping[str, str], body: bytes | Iterable[bytes]
+) -> requests.PreparedRequest:
+    """Return the request; one of bytes without requests' own look at it, which a caller would wait for."""
+    if not isinstance(body, bytes):
+        return requests.Request(verb, url, headers=dict(headers), data=body).prepare()
+    request = requests.PreparedRequest()
+    request.method, request.url, request.body = verb, url, body or None
+    request.headers = CaseInsensitiveDict(headers)
+    if body or verb != "GET":
+        request.headers["Content-Length"] = str(len(body))
+    return request
 
 
 def _body(response: requests.Response) -> bytes:

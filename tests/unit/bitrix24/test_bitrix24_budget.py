@@ -441,55 +441,53 @@ def test_a_self_hosted_portal_that_refuses_is_obeyed_all_the_same(world):
 # Operating time
 
 
-@pytest.fixture
-def quiet_place(world, tmp_path):
-    """The file of a portal without limits, written so long ago that its time tells any later write."""
+def test_where_nothing_is_in_the_way_a_portal_of_ones_own_is_asked_without_the_file(world, tmp_path, caplog):
     place = tmp_path / "budget"
     budget = world.budget(place, PLANS["self-hosted"])
-    admitted(budget)
-    budget.refused([METHOD_NAME], TOO_MANY)
-    world.now += LONG_AGO
-    admitted(budget)
-    budget.answered([METHOD_NAME])
-    os.utime(place, (1_700_000_000, 1_700_000_000))
-    return place
-
-
-def test_where_nothing_is_in_the_way_a_portal_of_ones_own_is_asked_without_the_file(world, quiet_place, caplog):
-    budget = world.budget(quiet_place, PLANS["self-hosted"])
     assert admitted(budget)
-    before = quiet_place.stat()
-    holder = shared_file.locked(quiet_place, 1.0)
+    budget.heard(METHOD_NAME, {"operating": 3.0})
+    before = place.stat()
+    holder = shared_file.locked(place, 1.0)
     try:
-        assert burst(budget, EVENTS) == 1000
+        assert burst(budget, ATTACH) == 1000
     finally:
         os.close(holder)
-    assert quiet_place.stat() == before
+    assert place.stat() == before
     assert not caplog.records  # nobody has tried to get the lock
 
 
-def test_the_back_off_of_another_process_is_seen_all_the_same_and_its_end_too(world, quiet_place):
-    ours, theirs = (world.budget(quiet_place, PLANS["self-hosted"]) for _ in range(2))
-    assert [admitted(ours) for _ in range(3)] == [True] * 3
-    assert admitted(theirs)
-    theirs.refused([METHOD_NAME], TOO_MANY)
-    assert not admitted(ours, FINISH)
-    world.now += 120
-    assert admitted(theirs)
-    theirs.answered([METHOD_NAME])
-    assert admitted(ours, FINISH)
-
-
-def test_two_writes_within_one_tick_of_the_files_time_are_told_apart(world, tmp_path):
-    place = tmp_path / "budget"
-    ours, theirs = (world.budget(place, PLANS["self-hosted"]) for _ in range(2))
-    admitted(theirs)
+def test_a_back_off_of_another_process_is_seen_at_once_and_its_end_too(world, tmp_path):
+    ours, theirs = (world.budget(tmp_path / "budget", PLANS["self-hosted"]) for _ in range(2))
     for _ in range(20):
-        assert admitted(ours)  # may have read the file just now
+        assert admitted(ours, FINISH)
+        assert admitted(theirs)
         theirs.refused([METHOD_NAME], TOO_MANY)
         assert not admitted(ours, FINISH)
         world.now += 120
+        assert admitted(theirs)
         theirs.answered([METHOD_NAME])
+
+
+def test_a_method_that_another_process_found_out_of_time_is_left_alone_at_once(world, tmp_path):
+    ours, theirs = (world.budget(tmp_path / "budget", PLANS["self-hosted"]) for _ in range(2))
+    assert admitted(ours)
+    theirs.refused([METHOD_NAME], OPERATION_TIME)
+    assert not admitted(ours)
+    assert admitted(ours, methods=["telephony.externalCall.register"])
+
+
+def test_whoever_may_not_set_the_files_time_reads_it_each_time(world, tmp_path, monkeypatch):
+    """Only its owner may."""
+
+    def refused(*arguments, **options):
+        raise PermissionError
+
+    ours, theirs = (world.budget(tmp_path / "budget", PLANS["self-hosted"]) for _ in range(2))
+    monkeypatch.setattr(os, "utime", refused)
+    for budget in (ours, theirs):
+        assert admitted(budget)
+    theirs.refused([METHOD_NAME], TOO_MANY)
+    assert not admitted(ours, FINISH)
 
 
 def test_a_method_out_of_operating_time_pauses_alone(world):
