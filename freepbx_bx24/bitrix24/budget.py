@@ -81,6 +81,17 @@ class Budget:
         self._tell(lambda state: False)  # another process may have sent the most of it
         return bool(self._plan.drain) and self._state.own.level >= self._plan.burst / 2.0
 
+    @property
+    def limited(self) -> bool:
+        """Return whether the plan has a limit at all."""
+        return bool(self._plan.drain)
+
+    @property
+    def scarcity(self) -> float:
+        """Return how scarce requests are: 0.0 up to a half-full bucket, 1.0 where a recording would find no room."""
+        self._tell(lambda state: False)
+        return limits.scarcity(self._state.own, self._plan)
+
     def admit(self, methods: Sequence[str], urgency: Urgency, wait_seconds: float) -> None:
         """Return when one HTTP request that carries these methods may go; it is counted as sent.
 

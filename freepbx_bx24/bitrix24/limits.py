@@ -171,6 +171,17 @@ def drained(state: State, plan: Plan, now: float) -> State:
     return state
 
 
+def scarcity(state: State, plan: Plan) -> float:
+    """Return how scarce requests are: 0.0 up to a half-full bucket, 1.0 where a recording would find no room.
+
+    So who shares the more the scarcer they are leaves room for recordings, however long that lasts.
+    """
+    if not plan.drain:
+        return 0.0
+    half, full = plan.burst / 2.0, plan.mark(Urgency.ATTACH)
+    return min(max((state.level - half) / (full - half), 0.0), 1.0)
+
+
 def wait(
     state: State,
     plan: Plan,
