@@ -38,7 +38,7 @@ from .trouble import Trouble
 LOG = logging.getLogger("bx24.delivery")
 
 WAIT_SECONDS = 1.0  # for the portal's limits, before it is looked whether something more urgent is due now
-GATHER_SECONDS = 4.0  # the scarcer requests are, the longer an end waits for others that share one: so long at most
+GATHER_SECONDS = 6.0  # the scarcer requests are, the longer an end waits for others that share one: so long at most
 # A batch is to be answered in so long: a live register of a client who is in it has to wait for it.
 ANSWERED_IN_SECONDS = 8.0
 LOGIN_SECONDS = 5.0  # between two looks whether somebody has logged in: they cost nothing
