@@ -1,4 +1,4 @@
-"""A lane of their own for recordings: one at a time from the disk to the portal; nothing else waits for them."""
+"""A lane of their own for recordings: from the disk to the portal, each by itself or a few together; nobody waits."""
 
 from __future__ import annotations
 

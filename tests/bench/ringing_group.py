@@ -24,9 +24,10 @@ WISHES = """
 recordings: {min_seconds: 0}
 line_defaults: {recordings: answered}
 """
-RING_SECONDS, TALK_SECONDS = 1.0, 4.0
-# As many as the plan's two requests a second can carry with all that is to be said of them. With more of them cards are
-# left out, which makes the requests fewer and the figure worthless.
+RING_SECONDS, TALK_SECONDS = 2.0, 4.0
+# By itself such a call is five requests: this is two and a half times what the plan carries in the long run, so that
+# requests are scarce, and still nothing is left out. With twice as many calls cards are, which makes the requests fewer
+# and the figure worthless.
 CALLS_A_SECOND = 1.0
 TOLD_SECONDS = 300.0
 CARDS = ("telephony.externalcall.show", "telephony.externalcall.hide")
