@@ -89,6 +89,8 @@ class Budget:
     @property
     def scarcity(self) -> float:
         """Return how scarce requests are: 0.0 up to a half-full bucket, 1.0 where a recording would find no room."""
+        if not self.limited:
+            return 0.0
         self._tell(lambda state: False)
         return limits.scarcity(self._state.own, self._plan)
 

@@ -176,8 +176,6 @@ def scarcity(state: State, plan: Plan) -> float:
 
     So who shares the more the scarcer they are leaves room for recordings, however long that lasts.
     """
-    if not plan.drain:
-        return 0.0
     half, full = plan.burst / 2.0, plan.mark(Urgency.ATTACH)
     return min(max((state.level - half) / (full - half), 0.0), 1.0)
 

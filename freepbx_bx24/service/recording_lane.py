@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
@@ -102,7 +103,7 @@ class RecordingLane(threading.Thread):
         made_by = monotonic() + MAKE_SECONDS
         together: list[Load] = []
         for item in items:
-            if monotonic() > made_by and together:
+            if monotonic() > made_by:  # what became of the others meanwhile is the journal's to say
                 all_due = False
                 break
             load = self._made(item)
@@ -180,6 +181,8 @@ class RecordingLane(threading.Thread):
         finally:
             for load in loads:
                 self._doing.pop(load.item.id, None)
+                with contextlib.suppress(OSError):  # the next step clears the folder
+                    load.ready.path.unlink()
 
     def _unforeseen(self, items: Sequence[Delivery], error: Exception) -> None:
         if self.runtime.stopping.is_set():
