@@ -27,7 +27,9 @@ LOG = logging.getLogger("bx24.recordings")
 
 LOOK_SECONDS = 5.0  # the longest between two looks whether a finish was told
 START_SECONDS = 0.5
-GATHER_SECONDS = 10.0  # the scarcer requests are, the longer from one to the next: so long at most
+# The scarcer requests are, the longer from one to the next: so long at most where all that were due have gone, and so
+# long where there are more. So a day's recordings do not make requests scarce for cards.
+GATHER_SECONDS, MORE_SECONDS = 10.0, 2.0
 MAKE_SECONDS = 5.0  # of making others' files, before what is made by then goes
 ROOM_SECONDS = 1.0  # between two looks whether the portal's limits leave room
 MOST_TOGETHER = 20  # so many are sent once more at most where the answer to them is lost
@@ -62,7 +64,8 @@ class RecordingLane(threading.Thread):
         self._doing: dict[int, tuple[str, int | None]] = {}
         self._most: int | None = None  # bytes; a request with as many was too large for the portal
         self._most_together = MOST_BYTES
-        self._shared_at = -math.inf  # monotonic seconds: since then what becomes due gathers
+        self._went_at = -math.inf  # monotonic seconds: the last request
+        self._gathers = GATHER_SECONDS  # the longest until the next one
 
     @property
     def doing(self) -> Mapping[int, tuple[str, int | None]]:
@@ -79,11 +82,11 @@ class RecordingLane(threading.Thread):
     def step(self) -> float:
         """Send one recording, or several where requests are limited; returns the seconds until the next step."""
         runtime = self.runtime
-        now, gathering = runtime.clock.now(), runtime.client.gathering(GATHER_SECONDS)
-        left = self._shared_at + gathering - runtime.clock.monotonic()
+        now, gathering = runtime.clock.now(), runtime.client.gathering(self._gathers)
+        left = self._went_at + gathering - runtime.clock.monotonic()
         if gathering and left > 0:
             return min(left, LOOK_SECONDS)
-        if gathering >= GATHER_SECONDS:
+        if gathering >= self._gathers:
             return ROOM_SECONDS  # what goes then is better chosen then
         most = self.sizer.fits([attachment.METHOD] * MOST_TOGETHER) if runtime.client.limited else 1
         items = runtime.write(lambda journal: journal.deliverable(now, most, (ATTACH,))).result()
@@ -99,29 +102,26 @@ class RecordingLane(threading.Thread):
 
     def _handle(self, items: Sequence[Delivery], all_due: bool) -> float:
         """Make the files one after the other; what is small goes with others, all else at once."""
-        monotonic = self.runtime.clock.monotonic
-        made_by = monotonic() + MAKE_SECONDS
+        monotonic, client = self.runtime.clock.monotonic, self.runtime.client
+        left, made_by = list(items), monotonic() + MAKE_SECONDS
         together: list[Load] = []
-        for item in items:
-            if monotonic() > made_by:  # what became of the others meanwhile is the journal's to say
-                all_due = False
-                break
-            load = self._made(item)
+        while left and monotonic() < made_by:  # later it is the journal's to say what has become of the others
+            load = self._made(left.pop(0))
             if load is None:
-                self._doing.pop(item.id, None)
                 continue
             shares = len(items) > 1 and self._shares(load)
             if shares and sum(one.ready.size for one in (*together, load)) <= self._together_limit():
-                self._tell(item, WAITING)
+                self._tell(load.item, WAITING)
                 together.append(load)
                 continue
             goes, together = (together, [load]) if shares else ([load], together)
             pause = self._guarded(goes)
             if pause:
                 return pause
+            if not shares and client.gathering(MORE_SECONDS) > 0:
+                break
         pause = self._guarded(together)
-        if all_due:
-            self._shared_at = monotonic()
+        self._went_at, self._gathers = monotonic(), GATHER_SECONDS if all_due and not left else MORE_SECONDS
         return pause
 
     def _shares(self, load: Load) -> bool:
@@ -131,13 +131,16 @@ class RecordingLane(threading.Thread):
 
     def _made(self, item: Delivery) -> Load | None:
         """Make the file of an item; None where it is settled by that."""
+        load = None
         try:
-            return self._prepared(item)
+            load = self._prepared(item)
         except JournalError:
             raise
         except Exception as error:  # one recording that makes no sense must not hold up all others
             self._unforeseen([item], error)
-            return None
+        if load is None:
+            self._doing.pop(item.id, None)
+        return load
 
     def _prepared(self, item: Delivery) -> Load | None:
         runtime, settlement = self.runtime, self.settlement
