@@ -63,7 +63,7 @@ def test_a_small_recording_goes_within_the_request_and_the_file_stays_as_it_was(
     assert record["FILENAME"].endswith(".wav")
     assert "_in_102_7916000" in record["FILENAME"]
     assert (digest(file), file.stat().st_mtime_ns) == before
-    assert list((service.directory / "state" / "recordings").iterdir()) == []
+    wait_until(lambda: not list((service.directory / "state" / "recordings").glob("*")), 5, service.log)
 
 
 def test_a_recording_above_the_size_goes_to_an_upload_address_that_nobody_ever_sees(service: RunningService) -> None:
