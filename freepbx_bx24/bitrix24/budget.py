@@ -94,6 +94,11 @@ class Budget:
         self._tell(lambda state: False)
         return limits.scarcity(self._state.own, self._plan)
 
+    def has_room(self, urgency: Urgency) -> bool:
+        """Return whether the bucket has room for one more request of this class now."""
+        self._tell(lambda state: False)
+        return limits.has_room(self._state.own, self._plan, urgency)
+
     def admit(self, methods: Sequence[str], urgency: Urgency, wait_seconds: float) -> None:
         """Return when one HTTP request that carries these methods may go; it is counted as sent.
 

@@ -70,6 +70,10 @@ class Client:
         """Whether the portal's plan limits our requests."""
         return self._budget.limited
 
+    def has_room(self, urgency: Urgency) -> bool:
+        """Whether the portal's limits have room for a request of this class of urgency now."""
+        return self._budget.has_room(urgency)
+
     def gathering(self, longest: float) -> float:
         """Seconds for which it is worth to wait for others who share the request.
 

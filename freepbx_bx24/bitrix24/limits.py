@@ -180,6 +180,11 @@ def scarcity(state: State, plan: Plan) -> float:
     return min(max((state.level - half) / (full - half), 0.0), 1.0)
 
 
+def has_room(state: State, plan: Plan, urgency: Urgency) -> bool:
+    """Return whether the bucket has room for one more request of this class."""
+    return not plan.drain or state.level + 1.0 <= plan.mark(urgency)
+
+
 def wait(
     state: State,
     plan: Plan,

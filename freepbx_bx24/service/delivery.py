@@ -108,6 +108,8 @@ class DeliveryThread(threading.Thread):
         """Seconds that these still wait for other calls' ends, where requests are scarce; nobody waits for an end."""
         if len(items) >= batch.MOST or any(item.kind != FINISH for item in items):
             return 0.0
+        if not self.runtime.client.has_room(Urgency.CARD):
+            return 0.0  # registers fill the bucket: an end waits long enough until its turn among them comes
         longest = self.runtime.client.gathering(GATHER_SECONDS)
         return min(longest - (self.runtime.clock.now() - min(item.due for item in items)), longest)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Mapping, Sequence
 
 from ..bitrix24 import attachment
+from ..bitrix24.client import Urgency
 from ..bitrix24.replies import Result
 from ..bitrix24.sizer import Sizer, seconds_of
 from ..errors import JournalError, PortalError, PortalTimeout, RecordingError, TooLarge
@@ -86,7 +87,7 @@ class RecordingLane(threading.Thread):
         left = self._went_at + gathering - runtime.clock.monotonic()
         if gathering and left > 0:
             return min(left, LOOK_SECONDS)
-        if gathering >= self._gathers:
+        if not runtime.client.has_room(Urgency.ATTACH):
             return ROOM_SECONDS  # what goes then is better chosen then
         most = self.sizer.fits([attachment.METHOD] * MOST_TOGETHER) if runtime.client.limited else 1
         items = runtime.write(lambda journal: journal.deliverable(now, most, (ATTACH,))).result()

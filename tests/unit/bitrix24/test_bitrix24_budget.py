@@ -317,9 +317,11 @@ def test_requests_are_the_scarcer_the_fuller_the_bucket_is_from_half_full_to_whe
     budget = world.quiet_budget()
     scarcity = [(admitted(budget), budget.scarcity)[1] for _ in range(30)]
     assert scarcity == pytest.approx([0.0] * 20 + [0.25, 0.5, 0.75] + [1.0] * 7)
+    assert [urgency for urgency in Urgency if budget.has_room(urgency)] == [REGISTER, Urgency.CARD]
     assert budget.limited
     hosted = world.budget(plan=PLANS["self-hosted"])
     assert [(admitted(hosted), hosted.scarcity)[1] for _ in range(30)] == [0.0] * 30
+    assert all(map(hosted.has_room, Urgency))
     assert not hosted.limited
 
 
