@@ -28,8 +28,8 @@ def command(method: str, parameters: Mapping[str, object]) -> str:
     None and empty lists are left out, as they have no form there. A text that would be taken for a reference to
     another command's result is made one that is not.
 
-    :raises ValueError: for methods that the portal refuses inside of a batch, for the content of a file (megabytes,
-        which belong into a request of their own) and for what has no form in a query.
+    :raises ValueError: for methods that the portal refuses inside of a batch, for the content of a file (megabytes:
+        attachment.content_command writes that) and for what has no form in a query.
     """
     if not _NAME.fullmatch(method) or method.lower() in _NEVER:
         raise ValueError("this method does not go into a batch")
@@ -83,7 +83,7 @@ def _key(name: object) -> str:
     if not text or "[" in text or "]" in text:
         raise ValueError("this is no name of a parameter")
     if text.upper() == _CONTENT:
-        raise ValueError("the content of a file does not go into a batch")
+        raise ValueError("the content of a file is not written here")
     return quote(text, safe="")
 
 

@@ -83,6 +83,26 @@ class Budget:
         self._tell(lambda state: False)  # another process may have sent the most of it
         return self._state.own.level >= self._plan.burst / 2.0
 
+    @property
+    def limited(self) -> bool:
+        """Return whether the plan has a limit at all."""
+        return bool(self._plan.drain)
+
+    @property
+    def scarcity(self) -> float:
+        """Return how scarce requests are: 0.0 up to a half-full bucket, 1.0 where a recording would find no room."""
+        if not self.limited:
+            return 0.0
+        self._tell(lambda state: False)
+        return limits.scarcity(self._state.own, self._plan)
+
+    def has_room(self, urgency: Urgency) -> bool:
+        """Return whether the bucket has room for one more request of this class now."""
+        if not self.limited:
+            return True
+        self._tell(lambda state: False)
+        return limits.has_room(self._state.own, self._plan, urgency)
+
     def admit(self, methods: Sequence[str], urgency: Urgency, wait_seconds: float) -> None:
         """Return when one HTTP request that carries these methods may go; it is counted as sent.
 

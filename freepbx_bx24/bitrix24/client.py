@@ -65,6 +65,22 @@ class Client:
         """Whether half of the requests that we may send at once have been sent: who can wait a moment shares one."""
         return self._budget.half_full
 
+    @property
+    def limited(self) -> bool:
+        """Whether the portal's plan limits our requests."""
+        return self._budget.limited
+
+    def has_room(self, urgency: Urgency) -> bool:
+        """Whether the portal's limits have room for a request of this class of urgency now."""
+        return self._budget.has_room(urgency)
+
+    def gathering(self, longest: float) -> float:
+        """Seconds for which it is worth to wait for others who share the request.
+
+        None up to a half-full bucket, then the more the fuller it is; `longest` where a recording would find no room.
+        """
+        return longest * self._budget.scarcity
+
     def settle(self, longest: float) -> None:
         """Before the process ends: let the answer to a token's renewal arrive, within `longest` seconds."""
         self._access.settle(longest)

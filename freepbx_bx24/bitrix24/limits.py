@@ -171,6 +171,20 @@ def drained(state: State, plan: Plan, now: float) -> State:
     return state
 
 
+def scarcity(state: State, plan: Plan) -> float:
+    """Return how scarce requests are: 0.0 up to a half-full bucket, 1.0 where a recording would find no room.
+
+    So who shares the more the scarcer they are leaves room for recordings, however long that lasts.
+    """
+    half, full = plan.burst / 2.0, plan.mark(Urgency.ATTACH)
+    return min(max((state.level - half) / (full - half), 0.0), 1.0)
+
+
+def has_room(state: State, plan: Plan, urgency: Urgency) -> bool:
+    """Return whether the bucket has room for one more request of this class."""
+    return not plan.drain or state.level + 1.0 <= plan.mark(urgency)
+
+
 def wait(
     state: State,
     plan: Plan,

@@ -27,6 +27,7 @@ LOG = logging.getLogger("bx24.cards")
 
 GATHER_SECONDS = 0.3  # telephones that begin to ring within so long share one request
 TOGETHER_SECONDS = 0.15  # calls whose time comes within so long go with one whose time has come
+SCARCE_SECONDS = 1.5  # the scarcer requests are, the longer all cards wait for each other's request: so long at most
 OVER_SECONDS = 2.0  # after a call's end: its finish hides the cards, and mostly has by then
 WAIT_SECONDS = 1.0  # for the portal's limits: a card that comes later than that is of little use
 REQUEST_SECONDS = 5.0  # a finish waits behind the cards of its call
@@ -62,7 +63,7 @@ class CardLane(threading.Thread):
         self._waiting: dict[str, _Waiting] = {}
         self._failures = 0
         self._away_until = 0.0
-        self._ticked = self._looked = 0.0
+        self._ticked = self._looked = self._gather = 0.0
         self._earlier: int | None = None  # items up to this id were owed when this process began
 
     def look_at(self, uniqueid: str, at_once: bool = False) -> None:
@@ -94,6 +95,8 @@ class CardLane(threading.Thread):
         for uniqueid, at_once in news.items():
             self._waiting.setdefault(uniqueid, _Waiting(now - self._scaled(GATHER_SECONDS) * at_once))
             self.runtime.presence.learn_users(uniqueid)  # whoever is logged in there when it rings
+        if self._waiting:
+            self._gather = self._scaled(self.runtime.client.gathering(SCARCE_SECONDS))
         ready = self._ready(now)
         if self._away(now):
             for uniqueid, faces in ready.items():
@@ -114,18 +117,18 @@ class CardLane(threading.Thread):
                 moments[uniqueid] = self._due(waiting, faces, now), faces
         if min((due for due, _ in moments.values()), default=math.inf) > now:
             return {}
-        together = now + self._scaled(TOGETHER_SECONDS)
+        together = now + self._scaled(TOGETHER_SECONDS) + self._longer
         ready = {uniqueid: faces for uniqueid, (due, faces) in moments.items() if due <= together}
         return dict(itertools.islice(ready.items(), MOST_CALLS))
 
     def _due(self, waiting: _Waiting, faces: Faces | None, now: float) -> float:
-        """When a call is to be looked at: at once where somebody talks."""
+        """When a call is to be looked at: at once where somebody talks and requests are not scarce."""
         if faces is None or faces.over:
             waiting.over = waiting.over or now
-            due = waiting.over + self._scaled(OVER_SECONDS)
+            due = self._end_of_wait(waiting)
         else:
             waiting.over = 0.0
-            due = waiting.since if faces.talking else waiting.since + self._scaled(GATHER_SECONDS)
+            due = waiting.since + self._gather if faces.talking else self._end_of_wait(waiting)
         return due
 
     def _faces(self, uniqueid: str) -> Faces | None:
@@ -216,8 +219,13 @@ class CardLane(threading.Thread):
 
     def _end_of_wait(self, waiting: _Waiting) -> float:
         if waiting.over:
-            return waiting.over + self._scaled(OVER_SECONDS)
-        return waiting.since + self._scaled(GATHER_SECONDS)
+            return waiting.over + self._scaled(OVER_SECONDS) + self._longer
+        return waiting.since + self._scaled(GATHER_SECONDS) + self._longer
+
+    @property
+    def _longer(self) -> float:
+        """By how much all wait longer where requests are scarce."""
+        return max(self._gather - self._scaled(GATHER_SECONDS), 0.0)
 
     def _scaled(self, seconds: float) -> float:
         return seconds * self.runtime.wait_scale

@@ -38,7 +38,7 @@ from .trouble import Trouble
 LOG = logging.getLogger("bx24.delivery")
 
 WAIT_SECONDS = 1.0  # for the portal's limits, before it is looked whether something more urgent is due now
-GATHER_SECONDS = 0.5  # where requests are scarce, calls that end within so long share one
+GATHER_SECONDS = 6.0  # the scarcer requests are, the longer an end waits for others that share one: so long at most
 # A batch is to be answered in so long: a live register of a client who is in it has to wait for it.
 ANSWERED_IN_SECONDS = 8.0
 LOGIN_SECONDS = 5.0  # between two looks whether somebody has logged in: they cost nothing
@@ -85,7 +85,10 @@ class DeliveryThread(threading.Thread):
         runtime.ends.look()
         self.keep_up()
         self.set_back.look()
-        items, new = self.due()
+        items, new = self.agenda.due()
+        gathering = self.gathering(items) if new else 0.0
+        if gathering > 0:
+            return runtime.ends.next_look(gathering)
         if not items:
             return runtime.ends.next_look(self.agenda.next_look())
         alone = at_work(runtime.state)
@@ -101,14 +104,14 @@ class DeliveryThread(threading.Thread):
             return max(min(waits.pause_seconds, WAIT_SECONDS) - (runtime.clock.monotonic() - began), 0.0)
         return pause if errands or not alone else BUSY_SECONDS
 
-    def due(self) -> tuple[list[Delivery], bool]:
-        """What may go next, and whether it is new; where requests are scarce, after those who end in a moment."""
-        items, new = self.agenda.due()
-        scarce = new and len(items) < batch.MOST and self.runtime.client.half_full
-        if scarce and all(item.kind == FINISH for item in items):  # nobody waits for any of them
-            self.runtime.clock.wait(self.runtime.stopping, GATHER_SECONDS)
-            return self.agenda.due()
-        return items, new
+    def gathering(self, items: Sequence[Delivery]) -> float:
+        """Seconds that these still wait for other calls' ends, where requests are scarce; nobody waits for an end."""
+        if len(items) >= batch.MOST or any(item.kind != FINISH for item in items):
+            return 0.0
+        if not self.runtime.client.has_room(Urgency.CARD):
+            return 0.0  # registers fill the bucket: an end waits long enough until its turn among them comes
+        longest = self.runtime.client.gathering(GATHER_SECONDS)
+        return min(longest - (self.runtime.clock.now() - min(item.due for item in items)), longest)
 
     def take_turns(self, errands: list[Errand], new: bool) -> float:
         """Send one request with what may go beside the live registers; returns the seconds until the next step.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 from dataclasses import dataclass
@@ -63,10 +64,16 @@ def folders(settings: Settings) -> tuple[Path, ...]:
     return recordings.folders_of(settings.rules.recordings.folders, settings.manager_file.with_name("asterisk.conf"))
 
 
-def clear(state: Path) -> Path:
-    """The empty folder for files that are made; what a killed service left in it is gone. :raises OSError: no room."""
+def clear(state: Path) -> None:
+    """Remove the files that were made, those that a killed service has left too."""
+    shutil.rmtree(state / FOLDER, ignore_errors=True)
+    with contextlib.suppress(OSError):  # who needs the folder says so
+        _workspace(state)
+
+
+def _workspace(state: Path) -> Path:
+    """The folder for files that are made. :raises OSError: no room."""
     place = state / FOLDER
-    shutil.rmtree(place, ignore_errors=True)
     place.mkdir(mode=0o750, exist_ok=True)
     return place
 
@@ -100,7 +107,8 @@ def prepare(runtime: Runtime, entry: Entry, wanted: Wanted, ended: float, told: 
     files = [longest] if rules.several == LONGEST else list(recordings.apart(whole))
     told(ENCODING)
     try:
-        made = encoding.encode(files, rules.format, rules.kbps, clear(runtime.state), ENCODE_SECONDS, runtime.stopping)
+        place = _workspace(runtime.state)
+        made = encoding.encode(files, rules.format, rules.kbps, place, ENCODE_SECONDS, runtime.stopping)
         return Ready(made, made.stat().st_size)
     except OSError as error:
         raise RecordingError(f"the recording can't be read or copied: {error.strerror}") from error

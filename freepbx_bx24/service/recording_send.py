@@ -1,14 +1,14 @@
-"""One attempt to give the portal a recording, within a request or by an upload address, and what a failure means."""
+"""Attempts to give the portal recordings, within a request or by an upload address, and what a failure means."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Sequence
 
 from ..bitrix24 import attachment, upload
-from ..bitrix24.client import Client, Urgency
+from ..bitrix24.client import Client, Result, Urgency
 from ..errors import (
     AGAIN,
     GIVE_UP,
@@ -30,7 +30,10 @@ WAIT_SECONDS = 60.0  # for the portal's limits: nobody waits for a recording
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try. :ivar by_address: to an upload address, else within the request. :ivar scale: of time, in tests."""
+    """One try. :ivar by_address: to an upload address, else within the request. :ivar scale: of time, in tests.
+
+    :ivar together: how many recordings its request carries.
+    """
 
     call_id: str
     name: str
@@ -38,11 +41,12 @@ class Attempt:
     size: int
     by_address: bool
     scale: float = 1.0
+    together: int = 1
 
     @property
     def seconds(self) -> float:
         """The longest that it may take."""
-        return max(REQUEST_SECONDS * self.scale, 5.0) + self.size / SLOWEST_BYTES
+        return _seconds(self.size, self.scale)
 
 
 def send(client: Client, attempt: Attempt, told: Callable[[int], object]) -> int:
@@ -62,6 +66,30 @@ def send(client: Client, attempt: Attempt, told: Callable[[int], object]) -> int
         body = upload.Multipart(field, attempt.name, file, attempt.size, lambda sent: told(sent * 100 // size))
         stored = client.upload(address, body, total_seconds=attempt.seconds, wait_seconds=WAIT_SECONDS)
     return attachment.parse_attached(stored.result)
+
+
+def send_together(client: Client, attempts: Sequence[Attempt]) -> list[Result | PortalError | OSError]:
+    """Send recordings as one request; returns the answer to each, or why its file can't be read.
+
+    :raises PortalError: where the request as a whole fails.
+    """
+    commands: dict[str, str] = {}
+    unread: dict[str, OSError] = {}
+    for number, one in enumerate(attempts):
+        try:
+            commands[str(number)] = attachment.content_command(one.call_id, one.name, one.path.read_bytes())
+        except OSError as error:
+            unread[str(number)] = error
+    answers: dict[str, Result | PortalError] = {}
+    if commands:
+        seconds = _seconds(sum(one.size for one in attempts), attempts[0].scale)
+        wait = min(WAIT_SECONDS, seconds)
+        answers = client.batch(commands, total_seconds=seconds, urgency=Urgency.ATTACH, wait_seconds=wait)
+    return [unread.get(str(number)) or answers[str(number)] for number in range(len(attempts))]
+
+
+def _seconds(size: int, scale: float) -> float:
+    return max(REQUEST_SECONDS * scale, 5.0) + size / SLOWEST_BYTES
 
 
 def _ask(client: Client, parameters: dict[str, object], seconds: float) -> object:

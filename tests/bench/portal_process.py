@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from freepbx_bx24.sandbox.portal import Portal
+from freepbx_bx24.sandbox.portal.world import Entity
 from tests.support.agi_script import REPOSITORY
 
 MODULE = "tests.bench.portal_process"
@@ -21,11 +22,17 @@ class PortalProcess:
 
     :param delays: seconds before a method is worked on, by its name in lower case; a batch is `batch`.
     :param plan: the portal's bucket of requests and operating time, None: no limits.
-    :param tls: whether it speaks HTTPS.
+    :param tls: whether it speaks HTTPS. :param clients: numbers of contacts in its CRM.
     """
 
-    def __init__(self, delays: Mapping[str, float] | None = None, plan: str = "", tls: bool = False) -> None:
-        self.options = {"delays": dict(delays or {}), "plan": plan, "tls": tls}
+    def __init__(
+        self,
+        delays: Mapping[str, float] | None = None,
+        plan: str = "",
+        tls: bool = False,
+        clients: Sequence[str] = (),
+    ) -> None:
+        self.options = {"delays": dict(delays or {}), "plan": plan, "tls": tls, "clients": list(clients)}
         self.webhook_url = self.ledger_url = self.ca_bundle = ""
         self.process: subprocess.Popen[str] | None = None
 
@@ -67,6 +74,8 @@ def main(options: Mapping[str, Any]) -> None:
     """Serve until SIGTERM, or until whoever started it has gone."""
     with Portal(tls=options["tls"]) as portal:
         portal.delay_seconds.update(options["delays"])
+        for at, number in enumerate(options["clients"], 1000):
+            portal.world.entities.append(Entity("CONTACT", at, "A client", [number]))
         if options["plan"]:
             portal.switches.plan = options["plan"]
             portal.switches.operating_limit_seconds = OPERATING_SECONDS

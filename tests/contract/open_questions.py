@@ -18,6 +18,7 @@ QUESTIONS = {
     "not audio": "How is a file refused that holds no sound?",
     "same name": "May a FILENAME be used twice?",
     "big content": "Is a 5 MB recording taken as FILE_CONTENT?",
+    "batched content": "Are recordings taken as FILE_CONTENT within a batch?",
     "big upload": "Is a 12 MB recording taken at an upload address?",
     "upload twice": "May an upload address be used twice?",
     "hide nobody": "What does hide answer without USER_ID?",

@@ -7,6 +7,7 @@ import io
 import secrets
 import wave
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from portal_under_test import PortalUnderTest
@@ -122,6 +123,22 @@ def test_a_long_recording_is_taken_as_content_or_refused_for_its_size(portal_und
     portal_under_test.note("big content", "yes" if reply.status == 200 else f"no: status {reply.status}")
     assert reply.status in (200, 413)
     attach(portal_under_test, call_id, name(), recording())  # the portal deletes the long one
+
+
+def test_recordings_within_a_batch_are_taken_or_refused_each_for_itself(portal_under_test: PortalUnderTest) -> None:
+    calls = {"one": portal_under_test.finished_call(), "two": portal_under_test.finished_call(TYPE=1)}
+    content = quote(packed(recording() + bytes(range(256)) * 8), safe="")  # all that base64 is written with
+    commands = {
+        key: f"{METHOD}?CALL_ID={call_id}&FILENAME={name()}&FILE_CONTENT={content}" for key, call_id in calls.items()
+    }
+    result = portal_under_test.result("batch", halt=0, cmd={**commands, "none": f"{METHOD}?CALL_ID={calls['one']}"})
+    taken, refused = result["result"] or {}, result["result_error"]
+    portal_under_test.note("batched content", "yes" if set(taken) == set(calls) else f"no: {refused}")
+    assert set(taken) | set(refused) == {"one", "two", "none"}
+    assert refused["none"]["error_description"].startswith("Required parameters are not set")
+    for key, answer in taken.items():
+        (row,) = portal_under_test.statistics(CALL_ID=calls[key])
+        assert row["RECORD_FILE_ID"] == answer["FILE_ID"]
 
 
 # -- upload address ------------------------------------------------------------------------------------------------

@@ -182,16 +182,20 @@ def test_no_secret_and_no_file_content_reaches_the_ledger(client: Client) -> Non
     client.session.post(f"{portal.url}/rest/user.get", data={"auth": portal.access_token}, timeout=5)
     client.post("telephony.externalCall.attachRecord", CALL_ID=call_id, RECORD_URL="http://u:pw@127.0.0.1:1/a?k=pw")
     client.post("batch", cmd={"a": f"user.get?auth={portal.access_token}&ID=1"})
+    attach = f"telephony.externalCall.attachRecord?CALL_ID={call_id}&FILENAME=c.mp3&FILE_CONTENT="
+    client.post("batch", cmd={"a": attach + "SUQzQUJE" * 1000, "b": attach + "SUQzQUJE"})
     text = json.dumps(portal.ledger())
     for secret in (
         portal.access_token,
         portal.credentials.webhooks[1],
         offer["uploadUrl"].partition("token=")[2],
         "SUQzQUJD",
+        "SUQzQUJE",
         "pw",
     ):
         assert secret not in text
     assert "<8 characters>" in text
+    assert "FILENAME=c.mp3&FILE_CONTENT=<8000 characters>" in text, "what a batch asks for is to be seen"
 
 
 def test_many_callers_at_once_lose_nothing(portal: Portal) -> None:

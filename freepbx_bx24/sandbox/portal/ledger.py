@@ -14,6 +14,7 @@ DIRECTIONS = {1: "outgoing", 2: "incoming", 3: "redirected", 4: "callback", 5: "
 SECRET_NAMES = frozenset({"auth", "access_token", "refresh_token", "token", "client_secret", "application_token"})
 BATCH = "CMD"  # the parameter whose texts are method calls with parameters of their own
 LONGEST_TEXT = 2000  # characters kept of a parameter
+_CONTENT_IN_QUERY = re.compile(r"([?&]FILE_CONTENT=)([^&]*)")
 _SECRET_IN_PATH = re.compile(r"(/rest/\d+)/[^/]+")
 _SECRET_IN_QUERY = re.compile(rf"([?&])({'|'.join(sorted(SECRET_NAMES))})=[^&]*", re.IGNORECASE)
 
@@ -125,6 +126,8 @@ def without_secrets(value: Any, name: str = "") -> Any:
         return [without_secrets(item, name) for item in value]
     if not isinstance(value, str):
         return value
+    if name == BATCH:
+        value = _CONTENT_IN_QUERY.sub(lambda found: f"{found[1]}<{len(found[2])} characters>", value)
     if name == "FILE_CONTENT" or len(value) > LONGEST_TEXT:
         return f"<{len(value)} characters>"
     if name == "RECORD_URL":

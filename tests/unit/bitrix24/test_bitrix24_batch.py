@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from freepbx_bx24.bitrix24 import attachment
 from freepbx_bx24.bitrix24.batch import MOST, answers, command, method_of
 from freepbx_bx24.bitrix24.client import webhook_client
 from freepbx_bx24.bitrix24.replies import Result
@@ -106,9 +109,19 @@ def test_what_the_portal_refuses_inside_of_a_batch_is_not_put_there(method):
 
 
 @pytest.mark.parametrize("parameters", [{"FILE_CONTENT": "x"}, {"file_content": "x"}, {"A": [{"FILE_CONTENT": "x"}]}])
-def test_the_content_of_a_file_is_never_batched(parameters):
+def test_the_content_of_a_file_is_nobodys_parameter(parameters):
     with pytest.raises(ValueError, match="file"):
         command("telephony.externalCall.attachRecord", parameters)
+
+
+@given(st.binary(max_size=500))
+@example(bytes(range(256)) * 3)
+def test_the_portal_reads_a_recording_within_a_batch_as_it_is(content):
+    written = attachment.content_command("externalCall.1", "a_Ж.wav", content)
+    ((method, read),) = seen_by_the_portal(written)
+    assert method == attachment.METHOD.lower()
+    assert base64.b64decode(read.pop("FILE_CONTENT"), validate=True) == content
+    assert read == {"CALL_ID": "externalCall.1", "FILENAME": "a_Ж.wav"}
 
 
 def test_a_record_whose_content_goes_elsewhere_is():

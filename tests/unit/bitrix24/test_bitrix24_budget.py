@@ -313,6 +313,18 @@ def test_it_tells_whether_the_bucket_is_half_full(world):
     assert not world.budget(plan=PLANS["self-hosted"]).half_full
 
 
+def test_requests_are_the_scarcer_the_fuller_the_bucket_is_from_half_full_to_where_no_recording_finds_room(world):
+    budget = world.quiet_budget()
+    scarcity = [(admitted(budget), budget.scarcity)[1] for _ in range(30)]
+    assert scarcity == pytest.approx([0.0] * 20 + [0.25, 0.5, 0.75] + [1.0] * 7)
+    assert [urgency for urgency in Urgency if budget.has_room(urgency)] == [REGISTER, Urgency.CARD]
+    assert budget.limited
+    hosted = world.budget(plan=PLANS["self-hosted"])
+    assert [(admitted(hosted), hosted.scarcity)[1] for _ in range(30)] == [0.0] * 30
+    assert all(map(hosted.has_room, Urgency))
+    assert not hosted.limited
+
+
 def test_a_waiter_that_left_takes_nobodys_place(world):
     budget = world.quiet_budget()
     burst(budget, REGISTER)

@@ -421,11 +421,11 @@ def test_a_card_that_may_have_been_shown_is_hidden_and_none_is_sent_twice(
     assert [name for name, _ in requests(portal)].count("show") == 1
 
 
-def fill_the_bucket(service: RunningService) -> None:
+def fill_the_bucket(service: RunningService, most: int = 1000) -> None:
     """Take all the room that the portal's limits leave, as another process of this machine would."""
     budget = Budget(service.directory / "state" / BUDGET_FILE, PLANS["ordinary"])
     with suppress(PortalWaits):
-        while True:
+        for _ in range(most):
             budget.admit(("profile",), Urgency.REGISTER, 0.0)
 
 
@@ -481,6 +481,25 @@ def test_cards_of_several_calls_that_are_due_together_are_one_request(
         time.sleep(1.5)
     shown(portal, service, 1103, 1104, 1105)
     assert [name for name, _ in requests(portal)] == ["register", "register", "show", "show+show"]
+
+
+def test_where_requests_are_scarce_the_cards_of_calls_that_ring_within_a_second_are_one_request(
+    portal: Portal, service: RunningService, asterisk: Asterisk
+) -> None:
+    service.write_yaml(portal.webhook_url, plan="ordinary")
+    in_real_time(service)
+    watched(service, asterisk)
+    came(service, asterisk)
+    other = [header.replace(UNIQUEID, "1790000130.88").replace("trunka-00000000", "trunka-00000009") for header in CALL]
+    asterisk.shows("Newchannel", *other)
+    service.register("1790000130.88", environment={"callerid": "+79160000003"})
+    fill_the_bucket(service, 30)
+    asterisk.rings("103")
+    time.sleep(0.5)  # longer than cards wait where there is room
+    rung = ["DestChannel: PJSIP/104-00000007", "DestUniqueid: 9.7", "DestLinkedid: 1790000130.88"]
+    asterisk.shows("DialBegin", *other, *rung, "DialString: 104/sip:104@10.0.0.1:5060")
+    shown(portal, service, 1103, 1104)
+    assert [name for name, _ in requests(portal)] == ["register", "register", "show+show"]
 
 
 def test_no_card_is_owed_in_the_end_and_each_is_in_the_calls_story(
