@@ -7,7 +7,8 @@ the service's AGI commands, one whole line at a time, until the service says `do
 
 The frame is `key=value` fields, each ended by NUL, the last by another NUL; variables of Asterisk can't hold a NUL.
 The service answers `taken` before it does anything, then `agi COMMAND` lines (each answered with Asterisk's reply
-line), then `done`. Where anything but `done` ends it, the frame is left as an intake file: no call is lost.
+line), then `done`, which may come with the commands. Where anything but `done` ends it, the frame is left as an intake
+file: no call is lost.
 """
 
 import time  # no annotations from __future__: that is a file to find and read, like any other module
@@ -107,6 +108,8 @@ def converse(asterisk: Asterisk, connection: _socket.socket, frame: bytes, deadl
         if line is None:
             return LOST if service.ended else LATE
         if line == b"done":
+            if replies:  # it came with the commands
+                connection.send(replies)
             return DONE
         if line.startswith(b"agi "):
             replies += (asterisk.command(line[4:], time.monotonic() + REPLY_SECONDS) or b"") + b"\n"

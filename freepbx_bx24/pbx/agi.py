@@ -15,6 +15,7 @@ from ..errors import ChannelError
 # what is not printable (line ends, escape codes, writing directions, lone surrogates) goes as well.
 _HARMFUL = frozenset("\"'`${}[],;\\<>|&")
 LONGEST_VALUE = 200
+DONE = "done\n"  # to the relay: the dialplan may go on
 
 
 def harmless(value: str) -> str:
@@ -32,11 +33,12 @@ class Conversation(agi.AGI):  # type: ignore[misc]
     the pipe, and never returns where the pipe ends within a `520` reply (each reproduced with pyst2 0.5.1), so quoting
     and reading go through here.
 
-    :ivar fresh: no output variable is set yet on the channel.
+    :ivar fresh: no output variable is set yet on the channel. :ivar over: the relay was told that it may go.
     """
 
     def __init__(self, reader: IO[str], writer: IO[str] | _Sender, fresh: bool = False) -> None:
         self.fresh = fresh
+        self.over = False
         self.stdin = reader
         self.stdout = writer
         self.stderr = _Silence()
@@ -62,18 +64,19 @@ class Conversation(agi.AGI):  # type: ignore[misc]
         return {"result": (line[len("200 result=") :].split(" ")[0].strip(), "")}
 
     def set_outputs(self, values: Mapping[str, str]) -> None:
-        """Set the channel variables BX24_<name> in that order, inherited by every leg that is dialled.
+        """Set the channel variables BX24_<name> in that order, inherited by every leg that is dialled; the last word.
 
-        All are handed to the relay before the first reply is read: it still gives Asterisk one at a time, but the
-        caller does not wait for as many journeys between the processes. One that is empty is set only where the
-        channel may have it from another call.
+        All are handed to the relay before the first reply is read, and with them that it may go: it still gives
+        Asterisk one at a time, but the caller does not wait for as many journeys between the processes. One that is
+        empty is set only where the channel may have it from another call.
 
         :raises ChannelError: where the channel or the guard is gone.
         """
         try:
             wanted = {name: value for name, value in values.items() if value or not self.fresh}
             lines = (_relayed("SET VARIABLE", f"__BX24_{name}", self._quote(value)) for name, value in wanted.items())
-            self.stdout.write("".join(lines))
+            self.stdout.write("".join(lines) + DONE)
+            self.over = True
             for _ in wanted:
                 self.get_result()
         except OSError as error:
@@ -89,12 +92,17 @@ def _relayed(command: str, *args: object) -> str:
 
 @contextmanager
 def conversation_over(connection: socket.socket, fresh: bool = False) -> Iterator[Conversation]:
-    """The conversation over a connection to the guard, in UTF-8 whatever the process's locale is.
+    """The conversation over a connection to the guard, in UTF-8 whatever the process's locale is; ended by `done`.
 
     :param fresh: no output variable is set yet on the channel.
+    :raises OSError: the guard has gone before it was told that it may.
     """
     with connection.makefile("r", encoding="utf-8", errors="replace", newline="\n") as reader:
-        yield Conversation(reader, _Sender(connection), fresh)
+        sender = _Sender(connection)
+        conversation = Conversation(reader, sender, fresh)
+        yield conversation
+        if not conversation.over:
+            sender.write(DONE)
 
 
 class _Sender:

@@ -129,10 +129,10 @@ def serve(runtime: Runtime, connection: socket.socket) -> None:
         connection.settimeout(max(frame.deadline - time.monotonic(), 0.01) + 1)
         with conversation_over(connection, frame.fresh) as conversation:
             register.handle(runtime, frame, conversation)
-    else:
-        if not intake.read_register(runtime, frame.uniqueid):  # the finish is left behind as well, and comes after it
-            raise ChannelError(f"{frame.uniqueid}: its register is still under way without the service")
-        finish.handle(runtime, frame)
+        return
+    if not intake.read_register(runtime, frame.uniqueid):  # the finish is left behind as well, and comes after it
+        raise ChannelError(f"{frame.uniqueid}: its register is still under way without the service")
+    finish.handle(runtime, frame)
     connection.sendall(b"done\n")
 
 

@@ -86,7 +86,6 @@ def answer(data: bytes, descriptor: int, note: Note) -> None:
                 LOG.warning("%s: %s can't be written down for later: %s", frame.uniqueid, frame.kind, note.problem)
             with conversation_over(connection, frame.fresh) as conversation:
                 HANDLERS[frame.kind](frame, note, conversation)
-            connection.sendall(b"done\n")
         except OSError:
             pass  # the guard has left at its deadline; what had to be kept is written down
         except Exception as error:

@@ -97,6 +97,24 @@ def test_relays_the_commands_of_the_service_and_its_replies_line_by_line(place: 
     assert run.exit_code == 0
 
 
+def test_is_done_with_the_last_command_where_done_came_with_it_and_the_service_hears_every_reply(
+    place: Path, service
+) -> None:
+    replies: list[bytes] = []
+
+    def speak(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(b'taken\nagi SET VARIABLE __BX24_REASON ""\nagi SET VARIABLE __BX24_STATUS "X"\ndone\n')
+        while received := connection.recv(100):
+            replies.append(received)
+
+    service(speak)
+    run = run_script("register", place)
+    assert run.variables == {"BX24_REASON": "", "BX24_STATUS": "X"}
+    wait_until(lambda: len(b"".join(replies)) == 26, 5, lambda: str(replies))
+    assert b"".join(replies) == b"200 result=1\n200 result=1\n"
+    assert not intake(place, 0)
+
+
 def test_asks_asterisk_no_more_than_one_question(place: Path, service) -> None:
     service(lambda connection, _: connection.sendall(b"taken\ndone\n"))
     assert len(run_script("register", place).commands) == 1

@@ -65,7 +65,9 @@ def said(value: str, name: str = "REASON") -> str:
     """What goes over the relay when a variable is set to a value."""
     wire = io.StringIO()
     Conversation(io.StringIO("200 result=1\n"), wire).set_outputs({name: value})
-    return wire.getvalue()
+    command, done = wire.getvalue()[: -len("done\n")], wire.getvalue()[-len("done\n") :]
+    assert done == "done\n"
+    return command
 
 
 @given(ANY_TEXT)
@@ -108,7 +110,8 @@ def test_ordinary_names_and_numbers_stay_as_they_are(text: str) -> None:
 def test_several_variables_go_out_in_order_before_the_first_reply_is_read_and_each_reply_is_looked_at() -> None:
     wire = io.StringIO()
     Conversation(io.StringIO("200 result=1\n200 result=1\n"), wire).set_outputs({"REASON": "", "STATUS": "PENDING"})
-    assert wire.getvalue() == 'agi SET VARIABLE __BX24_REASON ""\nagi SET VARIABLE __BX24_STATUS "PENDING"\n'
+    said = 'agi SET VARIABLE __BX24_REASON ""\nagi SET VARIABLE __BX24_STATUS "PENDING"\n'
+    assert wire.getvalue() == said + "done\n"  # the relay need not ask whether that was all
     with pytest.raises(ChannelError):
         Conversation(io.StringIO("200 result=1\n510 no\n"), io.StringIO()).set_outputs({"REASON": "", "STATUS": "X"})
 
