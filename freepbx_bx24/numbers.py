@@ -9,6 +9,8 @@ from functools import lru_cache
 _LONGEST = 20
 # More than this was never dialled by anybody; it also bounds what the cache below can hold.
 _LONGEST_READ = 80
+# One call reads its own numbers several times, and all that the YAML has. More would be clients who rang long ago.
+_REMEMBERED = 1024
 # What follows is no part of the number: DTMF after a pause (`,`), URI parameters (`;`), a SIP host (`@`).
 _END = re.compile(r"[,;@]")
 _NOT_DIALLED = re.compile(r"[^0-9*#+]+")
@@ -91,7 +93,7 @@ def _dialled(raw: str) -> str:
     return kept if kept.strip("*#+") else ""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_REMEMBERED)
 def _canonical(raw: str, country: str, area_code: str) -> str:
     dialled = _dialled(raw)
     if not dialled or "*" in dialled or "#" in dialled:
@@ -142,7 +144,7 @@ def _e164(number: str, country: str, wanted: str) -> str:
     return written if accepted and len(written) <= _LONGEST else ""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_REMEMBERED)
 def _long_distance(whole: str, country: str) -> str:
     """Return how an E.164 number of the country is dialled in it, `84957770000`; empty for every other number."""
     import phonenumbers

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import logging
+import math
 import socket
 import ssl
 import threading
@@ -45,28 +44,42 @@ class _Watchdog:
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._waiting: list[tuple[float, int, Deadline]] = []
-        self._order = itertools.count()
+        self._under_way: dict[Deadline, float] = {}  # no more than there are threads that ask the portal
+        self._looks_at = math.inf
         self._thread: threading.Thread | None = None
 
     def add(self, deadline: Deadline, ends: float) -> None:
         """Call `deadline.expire()` at `ends` (seconds, monotonic)."""
-        entry = (ends, next(self._order), deadline)
         with self._condition:
-            heapq.heappush(self._waiting, entry)
+            self._under_way[deadline] = ends
             if self._thread is None or not self._thread.is_alive():  # a forked child has no thread but its own
                 self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
                 self._thread.start()
-            elif self._waiting[0] is entry:
+            elif ends < self._looks_at:
                 self._condition.notify()
+
+    def drop(self, deadline: Deadline) -> None:
+        """The exchange is over: nothing of it stays, since thousands can end within the time that one may take."""
+        with self._condition:
+            self._under_way.pop(deadline, None)
 
     def _run(self) -> None:
         while True:
-            with self._condition:
-                while not self._waiting or self._waiting[0][0] > time.monotonic():
-                    self._condition.wait(self._waiting[0][0] - time.monotonic() if self._waiting else None)
-                deadline = heapq.heappop(self._waiting)[2]
-            deadline.expire()
+            for deadline in self._due():
+                deadline.expire()
+
+    def _due(self) -> list[Deadline]:
+        """Wait until there are some whose time is over; they are watched no more."""
+        with self._condition:
+            while True:
+                now = time.monotonic()
+                due = [deadline for deadline, ends in self._under_way.items() if ends <= now]
+                if due:
+                    for deadline in due:
+                        del self._under_way[deadline]
+                    return due
+                self._looks_at = min(self._under_way.values(), default=math.inf)
+                self._condition.wait(None if self._looks_at == math.inf else self._looks_at - now)
 
 
 _watchdog = _Watchdog()
@@ -104,6 +117,7 @@ class Deadline:
 
     def __exit__(self, *unused: object) -> None:
         _thread.deadline = None
+        _watchdog.drop(self)
         self._over = True
         self._watch(None, None)
 

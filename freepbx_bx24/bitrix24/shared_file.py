@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 LARGEST = 65536
+_PIECE = 4096  # more than is in it nearly always: each read takes the memory for as much as it asks for
 _MODE = 0o660
 _POLL_SECONDS = 0.0005
 _MOST_OPENINGS = 3
@@ -41,7 +42,10 @@ def locked(place: Path, patience_seconds: float) -> int:
 
 def read(descriptor: int) -> str:
     """Return the file's text, of at most 64 KiB; what is no UTF-8 is replaced."""
-    return os.pread(descriptor, LARGEST, 0).decode(errors="replace")
+    data = os.pread(descriptor, _PIECE, 0)
+    if len(data) == _PIECE:
+        data += os.pread(descriptor, LARGEST - _PIECE, _PIECE)
+    return data.decode(errors="replace")
 
 
 def mark(found: os.stat_result) -> tuple[int, int]:

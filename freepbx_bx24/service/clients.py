@@ -101,10 +101,7 @@ class Clients:
         self._settle(number, mine)
         with self._lock:
             if portal == self._portal:
-                self._answers[number] = (client, self._clock())
-                self._answers.move_to_end(number)
-                if len(self._answers) > MOST_KNOWN:
-                    self._answers.popitem(last=False)
+                self._remember(number, client)
         mine.set_result(client)
         return client
 
@@ -134,6 +131,14 @@ class Clients:
     def stop(self) -> None:
         """Begin no more searches; what is under way ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _remember(self, number: str, client: Client | None) -> None:
+        """Keep an answer, and no longer what is too old to be told. Needs the lock."""
+        now = self._clock()
+        self._answers[number] = (client, now)
+        self._answers.move_to_end(number)
+        while len(self._answers) > MOST_KNOWN or now - next(iter(self._answers.values()))[1] > KEPT_SECONDS:
+            self._answers.popitem(last=False)
 
     def _settle(self, number: str, future: Future[Found]) -> None:
         with self._lock:

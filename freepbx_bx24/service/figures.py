@@ -5,52 +5,58 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
-from typing import Any, Callable, Deque, NamedTuple, Sequence
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from typing import Any, Callable, Sequence
 
 WINDOW_SECONDS = 3600.0
 MOST = 50_000  # registers that are kept: fourteen a second, for an hour
 LONGEST_TEXT = 300
 
 
-class _Waited(NamedTuple):
-    at: float  # monotonic
-    status: str
-    seconds: float
-
-
 class Figures:
-    """Safe to use from every thread; `note` is one append, so it costs a caller nothing."""
+    """Safe to use from every thread. A register takes 17 bytes here, since there may be very many of them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._waited: Deque[_Waited] = deque(maxlen=MOST)
+        self._at = array("d")  # when each went on, on the monotonic clock
+        self._waited = array("d")
+        self._told = bytearray()  # the place of each one's status in the list of those that there have been
+        self._statuses: list[str] = []
         self._lock = threading.Lock()
 
     def note(self, status: str, seconds: float) -> None:
         """A caller went on. :param status: BX24_STATUS. :param seconds: since the script's start."""
         with self._lock:
-            self._waited.append(_Waited(self._clock(), status, seconds))
+            if status not in self._statuses:
+                self._statuses.append(status)
+            self._at.append(self._clock())
+            self._waited.append(seconds)
+            self._told.append(self._statuses.index(status))
+            if len(self._at) > MOST:
+                self._forget(MOST // 100)  # at once, since the rest moves up
 
     def value(self, in_time: str) -> dict[str, Any]:
         """Registers of the last hour: how many, how long callers waited, and the share that was told `in_time`.
 
         Seconds; null where there was none. Whoever was not asked about (left out) is not noted.
         """
-        oldest = self._clock() - WINDOW_SECONDS
         with self._lock:
-            while self._waited and self._waited[0].at < oldest:
-                self._waited.popleft()
-            kept = [*self._waited]
-        counted = Counter(one.status for one in kept)
-        seconds = sorted(one.seconds for one in kept)
+            self._forget(bisect_left(self._at, self._clock() - WINDOW_SECONDS))
+            seconds = sorted(self._waited)
+            counted = Counter(self._statuses[place] for place in self._told)
         return {
-            "registers": len(kept),
+            "registers": len(seconds),
             "p50_seconds": percentile(seconds, 50),
             "p95_seconds": percentile(seconds, 95),
-            "in_time_percent": round(100 * counted[in_time] / len(kept), 1) if kept else None,
+            "in_time_percent": round(100 * counted[in_time] / len(seconds), 1) if seconds else None,
             "by_status": dict(sorted(counted.items())),
         }
+
+    def _forget(self, oldest: int) -> None:
+        """Keep no more of that many registers. Needs the lock."""
+        del self._at[:oldest], self._waited[:oldest], self._told[:oldest]
 
 
 def percentile(ordered: Sequence[float], percent: int) -> float | None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right, insort
-from collections import OrderedDict
+from array import array
+from bisect import bisect_left, bisect_right
+from typing import Callable
 
 MOST = 30  # unknown callers within WINDOW_SECONDS for whom leads may be made
 WINDOW_SECONDS = 60.0
 MOST_CALLS = 20_000
 MOST_KNOWN = 20_000
-
-_Call = tuple[float, str]
 
 
 class Flood:
@@ -20,51 +19,54 @@ class Flood:
     It goes by when calls came, not by when they are told: an outage's backlog is no flood. Starts are wall clock
     seconds. Who is a client is left out as soon as that is known, so a busy day of known clients is no flood either;
     only callers who have been found to be unknown make one.
+
+    Many calls are kept, since a backlog's are hours old: each takes 17 bytes, and numbers are told apart by their hash.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._calls: list[_Call] = []  # in order of start
-        self._unknown: set[_Call] = set()  # those of whom the CRM knew nobody when they called
-        self._clients: OrderedDict[str, None] = OrderedDict()
+        self._starts = array("d")  # of all calls, in order
+        self._callers = array("q")
+        self._unknown = bytearray()  # 1: the CRM knew nobody when they called
+        self._clients: dict[int, None] = {}  # in the order in which they were last heard of
         self._last: float | None = None  # the start of the flood's last call, while there is one
 
     def note(self, number: str, start: float) -> None:
         """A call for which a lead may be made has come; a repeat changes nothing."""
-        call = (start, number)
         with self._lock:
-            at = bisect_right(self._calls, call)
-            if at and self._calls[at - 1] == call:
+            if self._place(number, start) is not None:
                 return
-            insort(self._calls, call)
-            if len(self._calls) > MOST_CALLS:
-                self._unknown.discard(self._calls.pop(0))
+            at = bisect_right(self._starts, start)
+            self._starts.insert(at, start)
+            self._callers.insert(at, hash(number))
+            self._unknown.insert(at, False)
+            if len(self._starts) > MOST_CALLS:
+                del self._starts[0], self._callers[0], self._unknown[0]
 
     def learn(self, number: str, start: float, is_client: bool) -> None:
         """Whether the CRM knew the caller of that call."""
         with self._lock:
             if not is_client:
-                at = bisect_right(self._calls, (start, number))
-                if at and self._calls[at - 1] == (start, number):
-                    self._unknown.add((start, number))
+                at = self._place(number, start)
+                if at is not None:
+                    self._unknown[at] = True
                 return
-            self._clients[number] = None
-            self._clients.move_to_end(number)
+            self._clients.pop(hash(number), None)
+            self._clients[hash(number)] = None
             if len(self._clients) > MOST_KNOWN:
-                self._clients.popitem(last=False)
+                del self._clients[next(iter(self._clients))]
 
     def suspected(self, number: str, start: float) -> bool:
         """Whether it would be a flood if all those were unknown of whom it is not known yet."""
         with self._lock:
-            before = self._within_a_minute(start)
-            doubtful = {one for at, one in before if (at, one) in self._unknown or one not in self._clients}
-            return number not in self._clients and len(doubtful | {number}) > MOST
+            if hash(number) in self._clients:
+                return False
+            return self._too_many(number, start, lambda at: self._unknown[at] or self._callers[at] not in self._clients)
 
     def flooded(self, number: str, start: float) -> bool:
         """Whether this call's unknown caller is one too many."""
         with self._lock:
-            unknown = {one for at, one in self._within_a_minute(start) if (at, one) in self._unknown}
-            return len(unknown | {number}) > MOST
+            return self._too_many(number, start, self._unknown.__getitem__)
 
     def begins(self, start: float) -> bool:
         """Count a call of the flood; True for its first."""
@@ -81,8 +83,23 @@ class Flood:
                 self._last = None
             return over
 
-    def _within_a_minute(self, start: float) -> list[_Call]:
-        """The calls of the minute that ends with this start, those of the same moment included."""
-        first = bisect_right(self._calls, (start - WINDOW_SECONDS, "\U0010ffff"))
-        last = bisect_right(self._calls, (start, "\U0010ffff"))
-        return self._calls[first:last]
+    def _place(self, number: str, start: float) -> int | None:
+        """Where a call is in the arrays; None for one that was not noted, or long ago."""
+        same = range(bisect_left(self._starts, start), bisect_right(self._starts, start))
+        return next((at for at in same if self._callers[at] == hash(number)), None)
+
+    def _too_many(self, number: str, start: float, counts: Callable[[int], object]) -> bool:
+        """Whether more callers than MOST, with this one, have calls that count in the minute that ends with `start`.
+
+        Calls of the same moment are of that minute. No more are looked at than decide it: a flood's minute has
+        thousands, and to list them for each call would take more memory than all that is kept, and more time than the
+        call itself.
+        """
+        first = bisect_right(self._starts, start - WINDOW_SECONDS)
+        callers = {hash(number)}
+        for at in reversed(range(first, bisect_right(self._starts, start))):
+            if counts(at):
+                callers.add(self._callers[at])
+                if len(callers) > MOST:
+                    return True
+        return False

@@ -21,6 +21,7 @@ LOG = logging.getLogger("bx24.server")
 CONVERSATIONS = 64  # at once; what is beyond that waits a quarter of a second, then is registered later
 BACKLOG = 1024
 FRAME_SECONDS = 1.0
+PIECE = 8192  # bytes: a whole frame nearly always; 64 workers take that much each, and leave holes of it behind
 ACCEPT_SECONDS = 10  # an idle worker turns that often
 # The workers beat as one: while any of them turns calls are answered. Longer than `wait` may be made.
 LONGEST_SECONDS = 45.0
@@ -139,7 +140,7 @@ def serve(runtime: Runtime, connection: socket.socket) -> None:
 def _read_frame(connection: socket.socket) -> bytes:
     data = b""
     while not data.endswith(b"\0\0"):
-        received = connection.recv(65536)
+        received = connection.recv(PIECE)
         if not received or len(data) > frames.LONGEST:
             raise ChannelError(f"a frame of {len(data)} bytes is cut or too long")
         data += received

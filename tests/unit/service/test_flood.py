@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from freepbx_bx24.service.flood import MOST, MOST_CALLS, Flood
+from freepbx_bx24.service.flood import MOST, MOST_CALLS, MOST_KNOWN, Flood
 
 START = 1_790_000_000.0
 
@@ -93,5 +93,20 @@ def test_what_it_remembers_is_bounded() -> None:
     flood = Flood()
     for which in range(MOST_CALLS + 500):
         call(flood, which, START + which, is_client=which % 2 == 0)
-    assert len(flood._calls) == MOST_CALLS
-    assert len(flood._unknown) <= MOST_CALLS / 2
+    assert len(flood._starts) == len(flood._callers) == len(flood._unknown) == MOST_CALLS
+    assert len(flood._clients) == (MOST_CALLS + 500) / 2
+    for which in range(MOST_KNOWN + 500):
+        flood.learn(number(which), START, True)
+    assert len(flood._clients) == MOST_KNOWN
+    assert not flood.suspected(number(MOST_KNOWN), START + MOST_CALLS)
+
+
+def test_who_is_evicted_does_not_take_another_with_him() -> None:
+    flood = Flood()
+    for which in range(MOST_CALLS + 100):
+        flood.note(number(which), START + which / 1000)
+    first_kept = 100
+    flood.learn(number(first_kept - 1), START + (first_kept - 1) / 1000, False)  # forgotten: nothing to learn of
+    assert not any(flood._unknown)
+    flood.learn(number(first_kept), START + first_kept / 1000, False)
+    assert flood._unknown[0] and sum(flood._unknown) == 1
