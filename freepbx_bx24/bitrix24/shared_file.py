@@ -59,7 +59,8 @@ def write(descriptor: int, text: str) -> tuple[int, int] | None:
     Not forced to the disk: after a power cut the text is of no use anyhow.
 
     :returns: the file's `mark` since then; None where it may be that of an earlier writing as well, since the kernel's
-        own time of a writing is that of its last tick, and only the file's owner may set a better one.
+        own time of a writing is that of its last tick, only the file's owner may set a better one, and some file
+        systems keep whole seconds.
     """
     data = text.encode()
     if os.pwrite(descriptor, data, 0) != len(data):
@@ -69,7 +70,8 @@ def write(descriptor: int, text: str) -> tuple[int, int] | None:
         os.utime(descriptor, ns=(now, now))
     except OSError:
         return None
-    return mark(os.fstat(descriptor))
+    found = os.fstat(descriptor)
+    return mark(found) if found.st_mtime_ns == now else None
 
 
 def _opened(place: Path) -> int:
