@@ -182,6 +182,7 @@ def test_a_portal_that_deviates_fails_the_right_expectations_by_name_and_no_key_
         "test_batch_files_each_answer_under_its_key",
         "test_batch_halts_at_the_first_error_when_asked",
         "test_batch_takes_fifty_commands_and_refuses_the_rest",
+        "test_recordings_within_a_batch_are_taken_or_refused_each_for_itself",
     }
     assert "test_lines_are_refused_in_the_portals_order_and_words" in functions(done.names("real", "passed"))
     assert done.names("sandbox", "failed", "error") == done.names("real", "error") == set()

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Request, Response
 from freepbx_bx24.sandbox.portal.batch import inner_methods
 from freepbx_bx24.sandbox.portal.errors import RestError, system_error
 from freepbx_bx24.sandbox.portal.hosts import LOOPBACK_NAMES, host_name
-from freepbx_bx24.sandbox.portal.http_server import SINCE
+from freepbx_bx24.sandbox.portal.http_server import SENT, SINCE
 from freepbx_bx24.sandbox.portal.interference import Reply, Script
 from freepbx_bx24.sandbox.portal.ledger import without_key, without_secrets
 from freepbx_bx24.sandbox.portal.oauth import GRANT_TYPES
@@ -81,13 +81,14 @@ def _too_large(portal: Portal, request: Request) -> bool:
 def _rest(portal: Portal, request: Request) -> Response:
     if _too_large(portal, request):
         return Response(TOO_LARGE, 413, [("Connection", "close")], content_type="text/html")
-    started = portal.now() - (time.monotonic() - request.environ[SINCE])
+    started = portal.now()
     refused = not _let_in(portal, request.remote_addr or "")
     try:
         call = read_call(request)
     except RestError as error:
         return render(_error(portal, system_error("too_many_requests") if refused else error))
     row = _log_arrival(portal, call, started)
+    request.environ[SENT].append(lambda: row.update(took_seconds=time.monotonic() - request.environ[SINCE]))
     if refused:
         reply = _error(portal, system_error("too_many_requests"))
     elif portal.switches.renamed_to:
@@ -148,6 +149,7 @@ def _log_arrival(portal: Portal, call: RestCall, arrived: float) -> dict[str, An
             "sequence": portal.state.next_number("request"),
             "arrived": arrived,
             "answered": None,
+            "took_seconds": None,  # from its first line until the answer was on the wire, by no simulated clock
             "method": call.method,
             "parameters": without_secrets(call.parameters),
             "auth": call.presented.kind,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 SINCE = "portal.since"  # when the first line of the request had come (seconds, monotonic)
+SENT = "portal.sent"  # the application's list of what is to be called when its whole response is on the wire
 IDLE_SECONDS = 75  # how long an open connection may wait for its next request
 
 
@@ -93,7 +94,7 @@ class _Handler(WSGIRequestHandler):
         """The scheme that the client used is part of addresses which the portal gives out."""
         environ = super().make_environ()
         environ["wsgi.url_scheme"] = "https" if self.tls else "http"
-        environ[SINCE] = self.since
+        environ[SINCE], environ[SENT] = self.since, []
         return environ
 
     def run_wsgi(self) -> None:
@@ -111,7 +112,8 @@ class _Handler(WSGIRequestHandler):
 
         pieces: Iterable[bytes] = ()
         try:
-            pieces = self.server.app(self.make_environ(), start_response)
+            environ = self.make_environ()
+            pieces = self.server.app(environ, start_response)
             if head and ("Content-Type", EVENT_STREAM) in head[-1][1]:
                 self._stream(head[-1], pieces)
                 return
@@ -125,6 +127,8 @@ class _Handler(WSGIRequestHandler):
         self._send_head(status, headers)
         self.wfile.write(body)
         self.wfile.flush()
+        for sent in environ[SENT]:
+            sent()
         if any(name.lower() == "content-length" and value != str(len(body)) for name, value in headers):
             self.close_connection = True  # the rest of a body that was cut on purpose never comes
 
