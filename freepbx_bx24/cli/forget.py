@@ -11,7 +11,8 @@ from typing import Any, Iterator, Sequence
 from .. import numbers
 from ..errors import ChannelError, ConfigurationError, ServiceError
 from ..journal.forgetting import NATIONAL
-from ..journal.store import Journal, intake_files
+from ..journal.intake_folder import intake_files
+from ..journal.store import Journal
 from ..service.surroundings import log_path, state_directory
 from ..settings import load
 from . import asking, words

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from functools import partial
 from pathlib import Path
-from typing import Callable, Iterator, Sequence, Tuple, TypeVar, Union
+from typing import Callable, Sequence, Tuple, TypeVar, Union
 
 from ..call import Ending, Outcome, Registration
 from ..errors import JournalError
@@ -325,12 +325,3 @@ def run_stamp(folder: Path) -> float:
         return (folder / RUN_FILE).stat().st_mtime
     except OSError:
         return 0.0
-
-
-def intake_files(folder: Path) -> Iterator[Path]:
-    """What AGI scripts left while no service could answer them, in the order of writing."""
-    try:
-        names = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError:
-        return
-    yield from names

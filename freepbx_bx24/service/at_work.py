@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..journal.store import intake_files
+from ..journal.intake_folder import intake_files
 from .note import FRAME, RESULT
 
 KINDS = frozenset({FRAME, RESULT})

@@ -3,49 +3,21 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from dataclasses import replace
-from datetime import datetime
 
 from ..bitrix24.client import Urgency
-from ..bitrix24.directory import Directory
-from ..call import INBOUND, Outcome, Registration
+from ..call import Outcome
 from ..errors import JournalError, PortalError
 from ..journal.records import Entry, Registered
 from ..journal.store import Journal
 from ..pbx import frame as frames
-from ..policy import Rules, Skip
+from ..policy import Skip
 from . import ends, outputs, portal_calls, story
-from .people import decided
+from .rebuilt import rebuilt_registration
 from .runtime import Runtime
 
 LOG = logging.getLogger("bx24.finish")
-
-
-def rebuilt_registration(rules: Rules, directory: Directory, frame: frames.Frame) -> Registration | Skip:
-    """What register would have decided, from the finish frame alone: its own record was lost.
-
-    The uniqueid begins with the second in which the channel was made (Asterisk), the DNID is the number dialled.
-    """
-    beginning = frames.beginning(frame)
-    inbound = beginning.direction == INBOUND
-    dialled = frame.environment("dnid")
-    created = re.search(r"([0-9]{9,11})\.[0-9]+$", beginning.uniqueid)
-    started = datetime.fromtimestamp(int(created[1])).astimezone() if created else beginning.started
-    decision = decided(
-        rules,
-        directory,
-        replace(
-            beginning,
-            started=min(started, beginning.started),
-            did=dialled if inbound else beginning.did,
-            number=beginning.number if inbound else dialled,
-            entity_type="",
-            entity_id="",
-        ),
-    )
-    return replace(decision, show=False) if isinstance(decision, Registration) else decision
 
 
 def since(frame: frames.Frame) -> float:

@@ -14,8 +14,9 @@ from typing import Callable
 from ..call import Registration
 from ..errors import JournalError
 from ..journal import records
+from ..journal.intake_folder import intake_files
 from ..journal.records import FINISH, HUNG_UP, REGISTER
-from ..journal.store import Journal, intake_files
+from ..journal.store import Journal
 from ..pbx import frame as frames
 from ..recording import decide_recording
 from . import attach_owed, finish, story

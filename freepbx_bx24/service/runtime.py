@@ -28,7 +28,7 @@ from .figures import Figures, LastTrouble
 from .flood import Flood
 from .presence import Presence
 from .recording_lane import RecordingLane
-from .surroundings import time_scale
+from .surroundings import request_seconds, time_scale
 from .turns import Turns
 from .watchdog import Beats
 
@@ -39,12 +39,6 @@ PORTAL_THREADS = 16
 SAME_FAILURE_SECONDS = 60.0  # between two log lines about the same trouble of the journal
 # Of waits for what others do, in tests that run faster: never less than what a busy machine may take.
 SHORTEST_WAIT_SCALE = 0.2
-REQUEST_SECONDS = 15.0  # the most that one request may take; no caller waits that long
-
-
-def request_seconds() -> float:
-    """How long one step with the portal may take in all."""
-    return max(REQUEST_SECONDS * time_scale(), 1.0)
 
 
 class Runtime:

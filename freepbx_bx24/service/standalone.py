@@ -19,8 +19,8 @@ from ..bitrix24.portal import open_portal
 from ..call import Entity, Registration
 from ..errors import GIVE_UP, Bx24Error, ChannelError, ConfigurationError, PortalError
 from ..journal import records
+from ..journal.intake_folder import intake_files
 from ..journal.records import Entry, Registered
-from ..journal.store import intake_files
 from ..log import log_to_file
 from ..outcome import decide_outcome
 from ..pbx import frame as frames
@@ -28,11 +28,11 @@ from ..pbx.agi import Conversation, conversation_over, harmless
 from ..policy import Skip
 from ..settings import Settings, load
 from . import clients, directory_file, outputs, portal_calls
-from .finish import rebuilt_registration
 from .note import FRAME, RESULT, Note
 from .outputs import NOBODY, About
 from .people import candidates, decided, resolved
-from .runtime import request_seconds
+from .rebuilt import rebuilt_registration
+from .surroundings import request_seconds
 from .wishes import about, wishes
 
 LOG = logging.getLogger("bx24.standalone")

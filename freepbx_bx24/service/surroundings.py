@@ -13,6 +13,8 @@ from ..log import PATH as LOG_PATH
 
 LOG = logging.getLogger("bx24.service")
 
+REQUEST_SECONDS = 15.0  # the most that one request may take; no caller waits that long
+
 
 def run_directory() -> Path:
     """Where the socket and the guard's settings are (BX24_RUN_DIR in tests)."""
@@ -35,6 +37,11 @@ def time_scale() -> float:
         return min(max(float(os.environ.get("BX24_TEST_TIME_SCALE", "1")), 0.001), 1.0)
     except ValueError:
         return 1.0
+
+
+def request_seconds() -> float:
+    """How long one step with the portal may take in all."""
+    return max(REQUEST_SECONDS * time_scale(), 1.0)
 
 
 def prepare_run_directory(run: Path) -> None:

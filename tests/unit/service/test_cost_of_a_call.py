@@ -5,6 +5,7 @@ tests/bench measures seconds; the bounds here stand a little above what is neede
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from freepbx_bx24.sandbox.portal import Portal
 from tests.bench.caller import call
-from tests.support.agi_script import run_script
+from tests.support.agi_script import REPOSITORY, run_script
 from tests.support.running_service import RunningService
 
 FIRST, CALLS = 5, 20  # together fewer than what is taken for a flood of unknown callers
@@ -82,3 +83,16 @@ def test_a_script_calls_few_functions(kind: str, most: int, service: RunningServ
     path = service.directory / "count"
     run_script(kind, service.directory, process_environment=service.environment, before=COUNTED.format(path=str(path)))
     assert 0 < int(path.read_text()) <= most
+
+
+def test_a_script_without_the_service_imports_neither_its_threads_nor_its_database() -> None:
+    code = "import sys; from freepbx_bx24.service import standalone; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    modules = set(done.stdout.split())
+    assert "freepbx_bx24.service.portal_calls" in modules
+    assert not modules & {
+        "sqlite3",
+        "freepbx_bx24.journal.store",
+        "freepbx_bx24.service.runtime",
+        "freepbx_bx24.pbx.ami",
+    }
