@@ -17,9 +17,10 @@ from hypothesis import strategies as some
 from freepbx_bx24.call import Entity, Outcome, Person, Registration
 from freepbx_bx24.errors import JournalError
 from freepbx_bx24.journal import records
+from freepbx_bx24.journal.intake_folder import intake_files
 from freepbx_bx24.journal.records import DUE, FINISH, PARKED, REGISTER, Entry, Registered
 from freepbx_bx24.journal.schema import SCHEMA_VERSION
-from freepbx_bx24.journal.store import Journal, intake_files
+from freepbx_bx24.journal.store import Journal
 from tests.support.agi_script import REPOSITORY
 from tests.support.journal_calls import ANSWER, CALL, END, MOSCOW, call, end
 
