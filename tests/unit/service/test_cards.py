@@ -463,21 +463,33 @@ def test_a_finish_does_not_wait_for_a_card_that_the_portal_does_not_answer(
         gate.abort()
 
 
+ANOTHER = "1790000130.88"
+ANOTHER_CALL = [header.replace(UNIQUEID, ANOTHER).replace("trunka-00000000", "trunka-00000009") for header in CALL]
+
+
+def another_came(service: RunningService, asterisk: Asterisk) -> None:
+    """A second call beside the one of `came`."""
+    asterisk.shows("Newchannel", *ANOTHER_CALL)
+    service.register(ANOTHER, environment={"callerid": "+79160000003"})
+
+
+def another_rings_104(asterisk: Asterisk) -> None:
+    rung = ["DestChannel: PJSIP/104-00000007", "DestUniqueid: 9.7", f"DestLinkedid: {ANOTHER}"]
+    asterisk.shows("DialBegin", *ANOTHER_CALL, *rung, "DialString: 104/sip:104@10.0.0.1:5060")
+
+
 def test_cards_of_several_calls_that_are_due_together_are_one_request(
     portal: Portal, service: RunningService, asterisk: Asterisk
 ) -> None:
     in_real_time(service)
     watched(service, asterisk)
     came(service, asterisk)
-    other = [header.replace(UNIQUEID, "1790000130.88").replace("trunka-00000000", "trunka-00000009") for header in CALL]
-    asterisk.shows("Newchannel", *other)
-    service.register("1790000130.88", environment={"callerid": "+79160000003"})
+    another_came(service, asterisk)
     with portal.gate(SHOW) as gate:  # while a card is being shown, those of both calls become due
         asterisk.rings("105")
         gate.wait_for_arrival()
         asterisk.rings("103")
-        rung = ["DestChannel: PJSIP/104-00000007", "DestUniqueid: 9.7", "DestLinkedid: 1790000130.88"]
-        asterisk.shows("DialBegin", *other, *rung, "DialString: 104/sip:104@10.0.0.1:5060")
+        another_rings_104(asterisk)
         time.sleep(1.5)
     shown(portal, service, 1103, 1104, 1105)
     assert [name for name, _ in requests(portal)] == ["register", "register", "show", "show+show"]
@@ -490,14 +502,11 @@ def test_where_requests_are_scarce_the_cards_of_calls_that_ring_within_a_second_
     in_real_time(service)
     watched(service, asterisk)
     came(service, asterisk)
-    other = [header.replace(UNIQUEID, "1790000130.88").replace("trunka-00000000", "trunka-00000009") for header in CALL]
-    asterisk.shows("Newchannel", *other)
-    service.register("1790000130.88", environment={"callerid": "+79160000003"})
+    another_came(service, asterisk)
     fill_the_bucket(service, 30)
     asterisk.rings("103")
     time.sleep(0.5)  # longer than cards wait where there is room
-    rung = ["DestChannel: PJSIP/104-00000007", "DestUniqueid: 9.7", "DestLinkedid: 1790000130.88"]
-    asterisk.shows("DialBegin", *other, *rung, "DialString: 104/sip:104@10.0.0.1:5060")
+    another_rings_104(asterisk)
     shown(portal, service, 1103, 1104)
     assert [name for name, _ in requests(portal)] == ["register", "register", "show+show"]
 
