@@ -78,10 +78,7 @@ class Budget:
     @property
     def half_full(self) -> bool:
         """Return whether the bucket is half as full as we fill it."""
-        if not self._plan.drain:
-            return False
-        self._tell(lambda state: False)  # another process may have sent the most of it
-        return self._state.own.level >= self._plan.burst / 2.0
+        return self.limited and self._now().level >= self._plan.burst / 2.0
 
     @property
     def limited(self) -> bool:
@@ -91,17 +88,17 @@ class Budget:
     @property
     def scarcity(self) -> float:
         """Return how scarce requests are: 0.0 up to a half-full bucket, 1.0 where a recording would find no room."""
-        if not self.limited:
-            return 0.0
-        self._tell(lambda state: False)
-        return limits.scarcity(self._state.own, self._plan)
+        return limits.scarcity(self._now(), self._plan)
 
     def has_room(self, urgency: Urgency) -> bool:
         """Return whether the bucket has room for one more request of this class now."""
-        if not self.limited:
-            return True
-        self._tell(lambda state: False)
-        return limits.has_room(self._state.own, self._plan, urgency)
+        return limits.has_room(self._now(), self._plan, urgency)
+
+    def _now(self) -> State:
+        """Return the state of this moment: another process may have sent the most of it, where that matters."""
+        if self.limited:
+            self._tell(lambda state: False)
+        return self._state.own
 
     def admit(self, methods: Sequence[str], urgency: Urgency, wait_seconds: float) -> None:
         """Return when one HTTP request that carries these methods may go; it is counted as sent.
@@ -256,16 +253,16 @@ class Budget:
         """Let in the waiters that may go, the most urgent first; True where that changed the state."""
         self._forget_flights(state.at)
         self._waiters = [waiter for waiter in self._waiters if not waiter.gone]
-        any_changed = False
+        any_went = False
         while True:
-            went, changed = self._serve_one(state)
-            any_changed |= changed
+            went = self._serve_one(state)
             if went is None:
-                return any_changed
+                return any_went and (self.limited or state.at < state.resume_at)
+            any_went = True
             self._waiters.remove(went)
 
-    def _serve_one(self, state: State) -> tuple[_Waiter | None, bool]:
-        """Let in the most urgent waiter that may go; returns it, and whether that changed the state."""
+    def _serve_one(self, state: State) -> _Waiter | None:
+        """Let in the most urgent waiter that may go; returns it."""
         patient = next((one for one in self._waiters if one.urgency in TAKE_TURNS and self._may_take(one, state)), None)
         has_turn = patient if self._passed >= REGISTERS_IN_A_ROW else None
         for waiter in ([has_turn] if has_turn else []) + [one for one in self._waiters if one is not has_turn]:
@@ -274,15 +271,15 @@ class Budget:
             waiter.wait = limits.wait(state, self._plan, waiter.methods, waiter.urgency, flying, turn)
             if waiter.wait.seconds > 0:
                 continue
-            changed = limits.take(state, waiter.urgency, self._plan)
+            limits.take(state, waiter.urgency, self._plan)
             self._flights.append((waiter.methods, state.at))
             if waiter.urgency in TAKE_TURNS:
                 self._passed = 0
             elif waiter.urgency is Urgency.REGISTER and patient:
                 self._passed += 1
             waiter.admitted.set()
-            return waiter, changed
-        return None, False
+            return waiter
+        return None
 
     def _may_take(self, waiter: _Waiter, state: State) -> bool:
         """Return whether it is room alone that this waiter lacks at most."""

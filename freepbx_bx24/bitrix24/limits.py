@@ -176,6 +176,8 @@ def scarcity(state: State, plan: Plan) -> float:
 
     So who shares the more the scarcer they are leaves room for recordings, however long that lasts.
     """
+    if not plan.drain:
+        return 0.0
     half, full = plan.burst / 2.0, plan.mark(Urgency.ATTACH)
     return min(max((state.level - half) / (full - half), 0.0), 1.0)
 
@@ -220,16 +222,14 @@ def wait(
     return longest if longest.seconds > 0 else NONE
 
 
-def take(state: State, urgency: Urgency, plan: Plan) -> bool:
-    """Count one request as sent now; return whether that changes anything."""
+def take(state: State, urgency: Urgency, plan: Plan) -> None:
+    """Count one request as sent now."""
     if plan.drain:
         state.level += 1.0
         if urgency is Urgency.BACKLOG:
             state.backlog += 1.0
-    probes = state.at < state.resume_at
-    if probes:  # it was the one that may try before all others
+    if state.at < state.resume_at:  # it was the one that may try before all others
         state.probe_at = state.resume_at
-    return bool(plan.drain) or probes
 
 
 def nothing_in_the_way(state: State, plan: Plan, methods: Sequence[str], urgency: Urgency, now: float) -> bool:
