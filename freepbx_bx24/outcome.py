@@ -84,7 +84,7 @@ def decide_outcome(
         and the registration asks for him.
     """
     words = words_of(rules.language)
-    view = view or View()
+    view = _with_ends_of_rings(view or View(), ending, until)
     inbound = registration.direction == INBOUND
     talks = _talks(view, until)
     said = not view.whole and ending is not None and _said_answered(ending, inbound)
@@ -105,7 +105,7 @@ def decide_outcome(
         code, people = MISSED, _owners_of_missed(registration, view, responsible)
     else:
         code, people = _outbound_code(ending, view), []
-    why = _why_missed(words, ending, view, until, inbound)
+    why = _why_missed(words, ending, view, inbound)
     return Outcome(registration.uniqueid, distinct(named, *people, *registration.people), 0, code, _joined(why, *notes))
 
 
@@ -179,11 +179,12 @@ _ORDER: Mapping[str, Callable[[Sequence[Talk]], list[SeenLeg]]] = {
 # -- not answered --------------------------------------------------------------------------------------------------
 
 
-def asks_for_responsible(registration: Registration, view: View) -> bool:
-    """Whether it depends on the client's manager in the CRM whose a missed call is."""
+def asks_for_responsible(registration: Registration, ending: Ending | None, view: View, until: float) -> bool:
+    """Whether it depends on the client's manager in the CRM whose a missed call is; the parameters of the outcome."""
     if registration.direction != INBOUND or RESPONSIBLE not in registration.missed_owner:
         return False
     before = registration.missed_owner[: registration.missed_owner.index(RESPONSIBLE)]
+    view = _with_ends_of_rings(view, ending, until)
     return not _owners_of_missed(replace(registration, missed_owner=before), view, None)
 
 
@@ -207,10 +208,10 @@ def _outbound_code(ending: Ending | None, view: View) -> str:
     return CAUSE_CODES.get(ending.hangup_cause if ending else 0, OTHER_FAILURE)
 
 
-def _why_missed(words: Words, ending: Ending | None, view: View, until: float, inbound: bool) -> str:
+def _why_missed(words: Words, ending: Ending | None, view: View, inbound: bool) -> str:
     """Why nobody talked, in words: who rang for how long, who was busy; else what the caller got to."""
     queue = ending.queue if ending else ""
-    parts = _what_telephones_did(words, view, view.gone or until, queue) if inbound else []
+    parts = _what_telephones_did(words, view, queue) if inbound else []
     if ending is None:
         return _joined(*parts)
     if ending.voicemail == "SUCCESS":
@@ -225,15 +226,35 @@ def _why_missed(words: Words, ending: Ending | None, view: View, until: float, i
 _REFUSED = {"BUSY": "BUSY", "CHANUNAVAIL": "CHANUNAVAIL", "CONGESTION": "CHANUNAVAIL"}
 
 
+def _with_ends_of_rings(view: View, ending: Ending | None, until: float) -> View:
+    """The view with every ring ended, with the call at the latest, and as the last dial did where that is not seen.
+
+    On a busy machine the manager interface's news lag behind the hangup handler: a telephone that was busy at once
+    would be taken for one that rang (seen under fire). DIALSTATUS is BUSY or the like where no telephone rang out.
+    """
+    gone = view.gone or until
+    over = ending.ended.timestamp() if ending else gone
+    status = ending.dial_status if ending and ending.dial_status in _REFUSED else ""
+
+    def with_end(leg: SeenLeg) -> SeenLeg:
+        if leg.rang is None:
+            return leg
+        since, seen = leg.rang
+        ended = max(since, gone if seen is None else seen)
+        return replace(leg, rang=(since, min(ended, over) if since <= over else ended), ended=leg.ended or status)
+
+    return replace(view, legs=tuple(map(with_end, view.legs)))
+
+
 def _has_rung(leg: SeenLeg) -> bool:
     """Whether somebody could have heard it: not where it was busy or out of reach at once."""
     if leg.rang is None:
         return False
     since, until = leg.rang
-    return leg.ended not in _REFUSED or until is None or until - since >= NO_RING_SECONDS
+    return leg.ended not in _REFUSED or (until or since) - since >= NO_RING_SECONDS
 
 
-def _what_telephones_did(words: Words, view: View, last: float, queue: str) -> list[str]:
+def _what_telephones_did(words: Words, view: View, queue: str) -> list[str]:
     rang: list[SeenLeg] = []
     others: dict[str, list[SeenLeg]] = {"BUSY": [], "CHANUNAVAIL": []}
     for leg in view.legs:
@@ -243,8 +264,7 @@ def _what_telephones_did(words: Words, view: View, last: float, queue: str) -> l
     parts = []
     times = [leg.rang for leg in rang if leg.rang]
     if times:
-        ended = max(max(since, last) if until is None else until for since, until in times)
-        seconds = ended - min(since for since, _ in times)
+        seconds = max(until or since for since, until in times) - min(since for since, _ in times)
         parts.append(words.rang.format(_names(rang), round(seconds)) + (words.in_queue.format(queue) if queue else ""))
     rung = {leg.name for leg in rang}
     for status, template in (("BUSY", words.was_busy), ("CHANUNAVAIL", words.not_reached)):

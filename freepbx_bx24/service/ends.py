@@ -210,7 +210,9 @@ def wants_search(runtime: Runtime, end: End, outcome: Outcome) -> bool:
     registration, registered = end.entry.registration, end.entry.registered
     if registered is None or registered.made or registered.entity is None:
         return False  # the CRM knew nobody, as far as is known yet
-    return runtime.clients.known(registration.number) is None and asks_for_responsible(registration, end.view)
+    if runtime.clients.known(registration.number) is not None:
+        return False
+    return asks_for_responsible(registration, end.entry.ending, end.view, end.until)
 
 
 def write(runtime: Runtime, journal: Journal, end: End, outcome: Outcome, due: float) -> None:

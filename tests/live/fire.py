@@ -131,6 +131,7 @@ class Burnt:
     watched: list[float] = field(default_factory=list)
     registers: collections.Counter[str] = field(default_factory=collections.Counter)  # requests by number
     owed: list[tuple[str, str, str]] = field(default_factory=list)
+    journal: dict[str, str] = field(default_factory=dict)  # number -> what the product has seen of its calls
     most_at_once: int = 0
     faults: collections.Counter[str] = field(default_factory=collections.Counter)
     renewals: int = 0
@@ -174,6 +175,7 @@ class Burnt:
         """Where the one finished call of a number is another than the endpoints saw; a line each."""
         found = []
         for number, seen in self.seen.items():
+            beside = f"{seen}; in the journal: {self.journal.get(number)}"
             for call in self.finished(number)[:1]:
                 told = (call["direction"], call["LINE_NUMBER"], call["STATUS_CODE"])
                 # The lead that a register made whose answer was lost has a manager: the line's person.
@@ -182,9 +184,9 @@ class Burnt:
                 users = seen.users | unseen
                 if told != (seen.direction, seen.line, seen.code) or call["finished_by"] not in users:
                     why = f"{call['FAILED_REASON']!r}{', nobody could watch it' * self.was_unseen(number)}"
-                    found.append(f"{number}: {told}, {call['finished_by']}, {why} in the CRM; {seen}")
+                    found.append(f"{number}: {told}, {call['finished_by']}, {why} in the CRM; {beside}")
                 if number not in self.estimated and abs(call["CALL_DURATION"] - seen.seconds) > 1:
-                    found.append(f"{number}: {call['CALL_DURATION']} s in the CRM; {seen.seconds:.2f} s: {seen}")
+                    found.append(f"{number}: {call['CALL_DURATION']} s in the CRM; {seen.seconds:.2f} s: {beside}")
         return found
 
     def wrong(self) -> list[str]:
@@ -250,6 +252,7 @@ def burn(world: World, seed: int, calls: int) -> Burnt:
     burnt.seen = seen_by_endpoints(world, {tail(number): number for number in numbers})
     burnt.crm = {number: [call for call in ledger["calls"] if call["PHONE_NUMBER"] == number] for number in numbers}
     burnt.activities.update(activity["CALL_ID"] for activity in ledger["activities"])
+    burnt.journal = seen_by_product(world)
     burnt.registers = registers_by_number(ledger["requests"][former[0] :])
     burnt.faults.update(one["fault"] for one in ledger["requests"][former[0] :] if one.get("fault"))
     burnt.renewals = sum(one["grant_type"] == "refresh_token" for one in ledger["oauth"][former[1] :])
@@ -351,6 +354,13 @@ def owed(world: World) -> list[tuple[str, str, str]]:
             "SELECT uniqueid, kind, state FROM deliveries WHERE state IN ('due', 'parked', 'held')"
         ).fetchall()
     return files + rows
+
+
+def seen_by_product(world: World) -> dict[str, str]:
+    """Number -> start, legs and end of its call as the journal keeps them: why the CRM was told what it was."""
+    path = world.pbx.root.outside(STATE) / "journal.sqlite"
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as journal:
+        return {row[0]: repr(row[1:]) for row in journal.execute("SELECT number, started, legs, ending FROM calls")}
 
 
 @contextlib.contextmanager

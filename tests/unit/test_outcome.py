@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from itertools import permutations
 
 import pytest
@@ -191,7 +192,7 @@ def leg(
     device: str,
     person: Person | None = None,
     *,
-    rang: tuple[float, float] | None = None,
+    rang: tuple[float, float | None] | None = None,
     talks: tuple[tuple[float, float | None], ...] = (),
     **more: object,
 ) -> SeenLeg:
@@ -199,10 +200,14 @@ def leg(
     return SeenLeg(
         device,
         person=person,
-        rang=(BEGAN + rang[0], BEGAN + rang[1]) if rang else None,
-        talks=tuple((BEGAN + since, None if until is None else BEGAN + until) for since, until in talks),
+        rang=after_beginning(*rang) if rang else None,
+        talks=tuple(after_beginning(*talk) for talk in talks),
         **more,
     )
+
+
+def after_beginning(since: float, until: float | None) -> tuple[float, float | None]:
+    return BEGAN + since, None if until is None else BEGAN + until
 
 
 def seen(
@@ -212,6 +217,7 @@ def seen(
     out = ending is not None and ending.direction == OUTBOUND
     view = View(legs, whole, gone=BEGAN + 60, answered=BEGAN + 5 if out and more.pop("taken", True) else 0.0)
     call: Registration = more.pop("call", registration(OUTBOUND_CALL if out else INBOUND_CALL))
+    ending = replace(ending, ended=STARTED + timedelta(seconds=60)) if ending else None
     return decide_outcome(rules, call, ending, view, until=BEGAN + 60, **more)
 
 
@@ -366,6 +372,25 @@ def test_the_reason_of_a_missed_call_says_who_rang_for_how_long_and_where_the_ca
     told = seen(*legs, ending=replace(INBOUND_END, **variables))
     assert told.reason == reason
     assert (told.status_code, told.talk_seconds) == ("304", 0)
+
+
+@pytest.mark.parametrize(
+    ("leg_seen", "reason", "owner"),
+    [
+        (leg("102", NADIA, rang=(59.5, None)), "102 was busy", SALES),  # its end is not seen
+        (leg("102", NADIA, rang=(59.5, 61), ended="BUSY"), "102 was busy", SALES),  # its end is seen late
+        (leg("102", NADIA, rang=(40, None)), "rang 102 for 20 s", NADIA),  # pressed away by somebody
+        (leg("102", NADIA, rang=(40, 61), ended="BUSY"), "rang 102 for 20 s", NADIA),
+        (leg("102", NADIA, rang=(60.5, None)), "102 was busy", SALES),  # all of it is seen late
+    ],
+)
+def test_news_that_lags_behind_the_hangup_makes_no_busy_telephone_one_that_rang(
+    leg_seen: SeenLeg, reason: str, owner: Person
+) -> None:
+    rules = replace(RULES, lines=(LineRules("+74957770000", person=SALES, missed_owner=("last_rung", "person")),))
+    busy = replace(INBOUND_END, dial_status="BUSY")
+    told = seen(leg_seen, ending=busy, rules=rules, call=registration(rules=rules), whole=False)
+    assert (told.reason, told.people[0]) == (reason, owner)
 
 
 def test_it_says_so_in_russian() -> None:
