@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -65,10 +64,10 @@ def folders(settings: Settings) -> tuple[Path, ...]:
 
 
 def clear(state: Path) -> None:
-    """Remove the files that were made, those that a killed service has left too."""
-    shutil.rmtree(state / FOLDER, ignore_errors=True)
+    """Remove the files that were made, those that a killed service has left too; their folder stays."""
     with contextlib.suppress(OSError):  # who needs the folder says so
-        _workspace(state)
+        for made in _workspace(state).iterdir():
+            made.unlink()
 
 
 def _workspace(state: Path) -> Path:
