@@ -12,6 +12,7 @@ from portal_client import PHONE, Client
 
 from freepbx_bx24.sandbox.portal import Portal
 from freepbx_bx24.sandbox.portal.faults import KINDS
+from tests.support.in_time import in_time
 
 REGISTER, FINISH = "telephony.externalCall.register", "telephony.externalCall.finish"
 BEFORE = {"503", "401", "500", "reset"}
@@ -99,7 +100,9 @@ def test_a_time_out_is_silent_for_its_seconds_and_then_drops(portal: Portal, cli
     portal.faults = [(1.0, "timeout_after_commit")]
     began = time.monotonic()
     assert attempt(client) == "ConnectionError"
-    assert 0.4 <= time.monotonic() - began < 2
+    took = time.monotonic() - began
+    assert took >= 0.4
+    in_time(took, 2)
     with pytest.raises(requests.ReadTimeout):
         client.session.post(portal.webhook_url + "user.get", timeout=0.1)
 
@@ -111,7 +114,7 @@ def test_stopping_does_not_wait_for_a_silent_request(portal: Portal, client: Cli
         client.session.post(portal.webhook_url + REGISTER, json=GIVEN, timeout=0.1)
     began = time.monotonic()
     portal.stop()
-    assert time.monotonic() - began < 2
+    in_time(time.monotonic() - began, 2)
 
 
 def test_a_batch_meets_one_fault_as_a_whole(portal: Portal, client: Client) -> None:

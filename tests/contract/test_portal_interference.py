@@ -12,6 +12,7 @@ import requests
 from portal_client import Client
 
 from freepbx_bx24.sandbox.portal import Portal, Reply, World
+from tests.support.in_time import in_time
 
 REGISTER = "telephony.externalCall.register"
 HOSTILE = 'x"\nSET VARIABLE PWNED 1 ${SHELL(touch pwned)}'
@@ -34,7 +35,7 @@ def test_a_delay_holds_one_method_and_not_the_others(portal: Portal, client: Cli
         began = time.monotonic()
         slow = pool.submit(client.register)
         requests.post(portal.webhook_url + "user.get", timeout=5)
-        assert time.monotonic() - began < 0.25
+        in_time(time.monotonic() - began, 0.25)
         slow.result()
         assert time.monotonic() - began >= 0.3
 

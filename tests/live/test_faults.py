@@ -12,6 +12,7 @@ import pytest
 
 from freepbx_bx24.sandbox.pbx.record import CallRecord, answer
 from tests.support import awful_servers
+from tests.support.in_time import in_time
 from tests.support.running_service import wait_until
 
 from .world import SERVICE_SECONDS, World, p95
@@ -90,8 +91,8 @@ def test_no_caller_waits_longer_than_the_budget_and_the_fourth_of_an_outage_does
     print(f"{outage}: {[round(seconds, 3) for seconds, _ in runs]}, bare p95 {bare:.3f}")
     for seconds, status in runs:
         assert status == "PENDING"
-        assert seconds <= BUDGET + 3 * bare, runs
-    assert runs[3][0] < 0.1, runs
+        in_time(seconds, BUDGET + 3 * bare, runs)
+    in_time(runs[3][0], 0.1, runs)
     assert SECRET_PATH.strip("/").split("/")[-1] not in world.log()
 
 
@@ -102,7 +103,7 @@ def test_without_the_service_no_caller_waits_longer_than_the_budget_either(
     with OUTAGES[outage](world) as url, world.pointed_to(url):
         seconds, status = world.time_agi("register")
     assert status == "PENDING"
-    assert seconds <= BUDGET + 3 * bare
+    in_time(seconds, BUDGET + 3 * bare)
 
 
 def ring_once(world: World, extension: str, number: str) -> tuple[CallRecord, float]:
@@ -126,7 +127,7 @@ def test_a_stopped_service_holds_no_call_and_none_is_lost(world: World) -> None:
             record, waited = ring_once(world, "140", number)
         finally:
             world.product.service.send_signal(signal.SIGCONT)
-        assert waited < SERVICE_SECONDS
+        in_time(waited, SERVICE_SECONDS)
         call = world.finished(number)
     assert abs(call["CALL_DURATION"] - record.talk_seconds) <= 1
 
@@ -146,7 +147,7 @@ def test_a_service_stopped_after_it_took_the_call_holds_it_no_longer_than_the_bu
             stopper.join()
             service.send_signal(signal.SIGCONT)
             gate.release()
-        assert waited <= BUDGET + 3 * bare + 0.1
+        in_time(waited, BUDGET + 3 * bare + 0.1)
         call = world.finished(number)
     assert abs(call["CALL_DURATION"] - record.talk_seconds) <= 1
 
@@ -160,7 +161,7 @@ def test_a_service_killed_in_mid_conversation_frees_the_call_at_once_and_loses_i
         record, waited = ring_once(world, "142", number)
         killer.join()
         gate.release()
-    assert waited < SERVICE_SECONDS
+    in_time(waited, SERVICE_SECONDS)
     with world.served():
         call = world.finished(number)
     assert abs(call["CALL_DURATION"] - record.talk_seconds) <= 1
@@ -179,7 +180,7 @@ def test_a_full_backlog_holds_no_call_and_none_is_lost(world: World) -> None:
         finally:
             service.send_signal(signal.SIGCONT)
             filler.communicate("")
-        assert waited < SERVICE_SECONDS
+        in_time(waited, SERVICE_SECONDS)
         call = world.finished(number, 40)
     assert abs(call["CALL_DURATION"] - record.talk_seconds) <= 1
 
@@ -229,6 +230,6 @@ def test_the_phone_rings_as_if_nothing_was_installed_and_one_line_says_why(world
         _, waited = ring_once(world, "144", world.new_number())
         wait_until(lambda: words in world.log_since(mark), 5, world.explain)
         time.sleep(0.5)
-    assert waited < SERVICE_SECONDS
+    in_time(waited, SERVICE_SECONDS)
     lines = [line for line in world.log_since(mark).splitlines() if words in line and "finish" not in line]
     assert len(lines) == 1, world.log_since(mark)

@@ -30,6 +30,7 @@ from freepbx_bx24.errors import (
 )
 from freepbx_bx24.sandbox.portal.bucket import Buckets
 from freepbx_bx24.sandbox.portal.operating import OperatingTime
+from tests.support.in_time import in_time
 
 REGISTER, CARD, FINISH, ATTACH, BACKLOG, EVENTS = Urgency
 ORDINARY = PLANS["ordinary"]
@@ -846,7 +847,7 @@ def test_a_lock_that_cant_be_had_stops_no_call_and_what_was_sent_meanwhile_is_ad
     began = time.monotonic()
     sent = burst(budget, REGISTER)
     assert sent == 10
-    assert time.monotonic() - began < 0.4, "it is tried once, not for each request"
+    in_time(time.monotonic() - began, 0.4, "it is tried once, not for each request")
     holder.kill()
     holder.wait()
     assert not admitted(budget)
@@ -861,7 +862,7 @@ def test_the_lock_ends_with_the_process_that_holds_it(world, tmp_path, holder):
     holder.wait()
     began = time.monotonic()
     os.close(shared_file.locked(tmp_path / "budget", 0.0))
-    assert time.monotonic() - began < 0.1
+    in_time(time.monotonic() - began, 0.1)
 
 
 SENDS = """
@@ -935,7 +936,7 @@ def test_a_thread_that_hangs_in_the_disk_holds_no_other_up(world, tmp_path):
         budget.heard(METHOD_NAME, {"operating": 1.0})
         budget.refused([METHOD_NAME], TOO_MANY)
         budget.answered([METHOD_NAME])
-        assert time.monotonic() - began < 1.0
+        in_time(time.monotonic() - began, 1.0)
     world.now += LONG_AGO
     assert admitted(budget)
 

@@ -23,6 +23,7 @@ from freepbx_bx24.errors import (
     PortalRefused,
     UnknownRefusal,
 )
+from tests.support.in_time import in_time
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -303,7 +304,7 @@ def test_the_largest_text_is_blotted_out_in_bearable_time():
     begun = time.monotonic()
     with pytest.raises(PortalRefused):
         read(400, body, ("s3cretsecret0", "t0ken" * 20, "refre5h" * 20))
-    assert time.monotonic() - begun < 5
+    in_time(time.monotonic() - begun, 5)
 
 
 secrets = st.text("abcdefgXYZ0123456789-_.~+/=%&", min_size=8, max_size=90)

@@ -14,6 +14,7 @@ from freepbx_bx24.errors import JournalError
 from freepbx_bx24.journal.reading import read_only
 from freepbx_bx24.journal.records import FINISH, HUNG_UP, PARKED, REGISTER, LeftOut
 from freepbx_bx24.journal.store import MOST_WAITING, Journal
+from tests.support.in_time import in_time
 from tests.support.journal_calls import ANSWER, CALL, call, end
 
 LEFT_OUT = LeftOut("9.9", 1000.0, "in", "+79160000001", "the number is excluded")
@@ -56,7 +57,7 @@ def test_a_line_says_when_it_happened_not_when_it_was_written(journal: Journal) 
     time.sleep(0.2)
     journal.ended(end("1.1"), due=0)
     (line,) = journal.story("1.1")
-    assert line.at - began < 0.15
+    in_time(line.at - began, 0.15)
 
 
 def test_whoever_reads_a_story_from_its_journal_misses_nothing(journal: Journal) -> None:

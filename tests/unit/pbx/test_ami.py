@@ -19,6 +19,7 @@ from freepbx_bx24.pbx.ami import FIRST_PAUSE, LONGEST_PAUSE, Ami, pause
 from freepbx_bx24.pbx.ami_wire import Message
 from tests.support.ami_owner import Owner, connection
 from tests.support.ami_server import BANNER, SECRET, USER, Peer, Script, manager, message
+from tests.support.in_time import in_time
 from tests.support.running_service import wait_until
 
 
@@ -491,7 +492,9 @@ def test_an_answer_that_does_not_come_is_waited_for_no_longer_than_asked_and_one
         began = time.monotonic()
         with pytest.raises(AmiTimeout):
             ami.action("Getvar", timeout=0.3)
-        assert 0.3 <= time.monotonic() - began < 1.5
+        took = time.monotonic() - began
+        assert took >= 0.3
+        in_time(took, 1.5)
         assert ami.action("Getvar")["Value"] == "in time"
         assert ami.connected
     assert owner.events == []
@@ -569,7 +572,7 @@ def test_who_waits_for_an_answer_is_told_at_once_when_the_connection_ends() -> N
         began = time.monotonic()
         with pytest.raises(AmiUnreachable):
             ami.action("Getvar", timeout=30)
-        assert time.monotonic() - began < 5
+        in_time(time.monotonic() - began, 5)
         owner.wait_for("connected", 2)
         assert ami.action("Getvar")["Response"] == "Success"
 
@@ -580,7 +583,7 @@ def test_an_action_while_there_is_no_connection_is_refused_at_once() -> None:
         began = time.monotonic()
         with pytest.raises(AmiUnreachable):
             ami.action("Ping", timeout=10)
-        assert time.monotonic() - began < 0.5
+        in_time(time.monotonic() - began, 0.5)
 
 
 def test_a_peer_that_takes_nothing_any_more_holds_no_action_longer_than_asked() -> None:
@@ -635,7 +638,7 @@ def test_it_beats_whether_asterisk_is_there_or_not() -> None:
         time.sleep(2.5)
     beats = owner.beats
     assert beats[-1] - beats[0] > 7
-    assert max(second - first for first, second in zip(beats, beats[1:])) < 3.0
+    in_time(max(second - first for first, second in zip(beats, beats[1:])), 3.0)
 
 
 def test_it_beats_through_the_longest_pause() -> None:
@@ -675,7 +678,7 @@ def test_it_stops_at_once_in_whatever_it_is(script: Script) -> None:
         time.sleep(0.3)
         began = time.monotonic()
         ami.stop()
-        assert time.monotonic() - began < 1.5
+        in_time(time.monotonic() - began, 1.5)
         assert not ami.connected
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from freepbx_bx24.sandbox.portal import Entity, Portal, Reply
 from tests.support.agi_script import AgiRun
+from tests.support.in_time import in_time
 from tests.support.looking import Person
 from tests.support.running_service import RunningService, asked, wait_until
 
@@ -130,7 +131,7 @@ def test_the_search_runs_beside_the_register_and_not_after_it(portal: Portal, wa
     portal.delay_seconds.update({REGISTER: 0.5, SEARCH: 0.5})
     run = called(wanting)
     assert told(run) == ("Anna Petrova", "102", "15")
-    assert run.seconds < 0.95
+    in_time(run.seconds, 0.95)
 
 
 def test_a_slow_search_costs_half_a_second_at_most_and_only_the_name(portal: Portal, wanting: RunningService) -> None:
@@ -138,7 +139,7 @@ def test_a_slow_search_costs_half_a_second_at_most_and_only_the_name(portal: Por
     run = called(wanting)
     assert run.variables["BX24_STATUS"] == "REGISTERED"
     assert told(run) == ("", "", "")
-    assert run.seconds < 0.95
+    in_time(run.seconds, 0.95)
 
 
 def test_a_slow_search_never_takes_more_than_is_left_of_the_budget(portal: Portal, service: RunningService) -> None:
@@ -148,7 +149,7 @@ def test_a_slow_search_never_takes_more_than_is_left_of_the_budget(portal: Porta
     portal.delay_seconds.update({REGISTER: 0.35, SEARCH: 2.5})
     run = called(service)
     assert (run.variables["BX24_STATUS"], told(run)) == ("REGISTERED", ("", "", ""))
-    assert run.seconds < 0.8
+    in_time(run.seconds, 0.8)
 
 
 def test_after_three_slow_searches_nobody_waits_for_one_until_they_are_fast_again(
@@ -157,7 +158,7 @@ def test_after_three_slow_searches_nobody_waits_for_one_until_they_are_fast_agai
     portal.delay_seconds[SEARCH] = 1.5
     slow = [called(wanting, second, callerid=f"+7916000000{second}") for second in range(3)]
     assert min(run.seconds for run in slow) > 0.45
-    assert called(wanting, 4, callerid="+79160000009").seconds < 0.4
+    in_time(called(wanting, 4, callerid="+79160000009").seconds, 0.4)
     portal.delay_seconds.clear()
     time.sleep(1.5)
     called(wanting, 5, callerid="+79160000010")  # finds out that it is fast again
@@ -181,7 +182,7 @@ def test_a_portal_that_answers_nothing_in_time_still_lets_a_known_name_be_shown(
     portal.delay_seconds.update({REGISTER: 2.0, SEARCH: 2.0})
     run = called(service, 1)
     assert (run.variables["BX24_STATUS"], told(run)) == ("PENDING", ("Anna Petrova", "102", ""))
-    assert run.seconds < 0.8
+    in_time(run.seconds, 0.8)
 
 
 def test_an_answer_of_this_moment_is_not_asked_for_again(portal: Portal, wanting: RunningService) -> None:
@@ -189,7 +190,7 @@ def test_an_answer_of_this_moment_is_not_asked_for_again(portal: Portal, wanting
     portal.delay_seconds[SEARCH] = 2.5
     run = called(wanting, 1)
     assert told(run) == ("Anna Petrova", "102", "15")
-    assert run.seconds < 0.4
+    in_time(run.seconds, 0.4)
     assert asked(portal).count(SEARCH) == 1
 
 
@@ -205,7 +206,7 @@ def test_a_search_that_fails_costs_nothing_but_the_name(portal: Portal, wanting:
     portal.scripted_replies.add("telephony.externalCall.searchCrmEntities", reply, times=9)
     run = called(wanting)
     assert (run.variables["BX24_STATUS"], told(run)) == ("REGISTERED", ("", "", ""))
-    assert run.seconds < 0.6
+    in_time(run.seconds, 0.6)
 
 
 def test_another_portals_clients_are_forgotten(portal: Portal, wanting: RunningService) -> None:
@@ -281,7 +282,7 @@ def test_the_search_before_a_register_counts_in_the_callers_time(portal: Portal,
     portal.delay_seconds[SEARCH] = 0.4
     run = called(unknown_only)
     assert run.variables["BX24_STATUS"] == "PENDING"
-    assert run.seconds < 0.38
+    in_time(run.seconds, 0.38)
     unknown_only.finish("1790000100.77")
     unknown_only.wait_for_calls()
     assert created_with(unknown_only) == {"+74951234567": "0"}

@@ -16,6 +16,7 @@ import pytest
 
 from freepbx_bx24.journal.store import Journal
 from tests.support.agi_script import AgiRun
+from tests.support.in_time import in_time
 from tests.support.running_service import RunningService, wait_until
 
 pytestmark = pytest.mark.endurance
@@ -24,7 +25,7 @@ ANSWERED = {"DIALSTATUS": "ANSWER", "ANSWEREDTIME": "35", "DIALEDPEERNUMBER": "1
 REGISTER, FINISH = "telephony.externalcall.register", "telephony.externalcall.finish"
 CALLS = 20
 BACK_SECONDS = 2.0
-BACK_UNDER_LOAD_SECONDS = 15.0  # also beside three other test processes on two cores
+BACK_UNDER_LOAD_SECONDS = 5.0
 REGISTER_WAIT = 2.0  # of the settings of these tests
 
 
@@ -100,10 +101,10 @@ def test_a_service_killed_at_any_instant_under_load_loses_no_call_and_tells_none
     service.start(supervised=True)
     uniqueids, runs = during(service, kill_now_and_then, seed)
     assert len(back) == 5
-    assert max(back) < BACK_UNDER_LOAD_SECONDS
+    in_time(max(back), BACK_UNDER_LOAD_SECONDS)
     assert {run.exit_code for run in runs} == {0}
     assert {run.variables["BX24_STATUS"] for run in runs} <= {"REGISTERED", "PENDING"}
-    assert max(run.seconds for run in runs) < REGISTER_WAIT + 1
+    in_time(max(run.seconds for run in runs), REGISTER_WAIT + 1)
     expect_each_call_once(service, uniqueids)
 
 
@@ -127,7 +128,7 @@ def test_a_service_that_has_run_for_a_while_is_back_within_two_seconds_as_in_pro
     service.environment["BX24_TEST_TIME_SCALE"] = "1"
     service.start(supervised=True)
     time.sleep(10.5)  # from then on it is started again at once
-    assert kill_and_wait(service) < BACK_SECONDS
+    in_time(kill_and_wait(service), BACK_SECONDS)
     assert "it is started again at once" in service.log()
     assert service.register().variables["BX24_STATUS"] == "REGISTERED"
 
@@ -142,13 +143,13 @@ def test_a_service_that_stands_still_is_replaced_and_callers_go_on_meanwhile(ser
     uniqueids = ["1790009000.1"]
     pending = []
     while service_process(service) == victim:
-        assert time.monotonic() - stopped < 10, service.log()
+        in_time(time.monotonic() - stopped, 10, service.log())
         uniqueids.append(f"17900090{len(uniqueids):02}.1")
         pending.append(service.register(uniqueids[-1]))
         time.sleep(0.5)
     assert {run.variables["BX24_STATUS"] for run in pending[:-1]} == {"PENDING"}
     assert len(pending) > 2
-    assert max(run.seconds for run in pending) < 1.0
+    in_time(max(run.seconds for run in pending), 1.0)
     wait_until(service.answers, 5, service.log)
     assert "the service does not beat for " in service.log()  # 3 s, and what a busy machine adds
     for name in uniqueids:

@@ -21,7 +21,7 @@ from tests.support.running_service import MANAGER_FILE, YAML
 pytestmark = pytest.mark.endurance
 
 CALLS = 5000
-REAL_SECONDS = 90.0
+REAL_SECONDS = 300.0  # until it is given up: it is the machine's, what is promised goes by the simulated clock
 LIMIT_SECONDS = 480.0
 WINDOW = 600.0
 REGISTER, FINISH = "telephony.externalcall.register", "telephony.externalcall.finish"

@@ -13,6 +13,7 @@ import pytest
 from freepbx_bx24.sandbox.portal import Portal, Reply
 from tests.support import awful_servers
 from tests.support.agi_script import AgiRun
+from tests.support.in_time import in_time
 from tests.support.running_service import RunningService, wait_until
 
 REGISTER = "telephony.externalcall.register"
@@ -51,9 +52,9 @@ def test_a_caller_waits_no_longer_than_was_allowed(
         runs = [service.register(f"17900001{number}.77") for number in range(3)]
         assert {run.variables["BX24_STATUS"] for run in runs} == {"PENDING"}
         assert {run.exit_code for run in runs} == {0}
-        assert median(run.seconds for run in runs) <= WAIT + SLACK
+        in_time(median(run.seconds for run in runs), WAIT + SLACK)
         if with_service:
-            assert service.register("1790000199.77").seconds < SLACK
+            in_time(service.register("1790000199.77").seconds, SLACK)
     assert "0123456789abcdef" not in service.log()
     service.write_yaml(portal.webhook_url)
     if with_service:

@@ -16,6 +16,7 @@ import pytest
 
 from freepbx_bx24.service.supervisor import SERVICE, end_in_words, pause_seconds
 from tests.support.agi_script import REPOSITORY
+from tests.support.in_time import in_time
 from tests.support.running_service import RunningService, wait_until
 
 pytestmark = pytest.mark.endurance
@@ -161,7 +162,8 @@ def test_a_program_that_can_not_be_started_is_tried_again_later(tmp_path: Path) 
 def test_a_service_that_stops_beating_is_killed_and_started_again(supervised: Supervised) -> None:
     supervised.start("notify('READY=1')\ntime.sleep(100)")
     first, second = supervised.wait_for_starts(2)[:2]
-    assert 3.0 <= second[1] - first[1] < 6
+    assert second[1] - first[1] >= 3.0
+    in_time(second[1] - first[1], 6)
     assert not alive(first[0])
     assert re.search(r"the service does not beat for 3(\.\d+)? s: it is killed", supervised.log()), supervised.log()
     assert "was killed by SIGABRT" in supervised.log()
@@ -188,7 +190,7 @@ def test_beats_of_somebody_else_do_not_keep_a_hanging_service_alive(supervised: 
         while len(supervised.starts()) == 1:
             impostor.sendto(b"WATCHDOG=1", "\0" + (supervised.directory / "address").read_text()[1:])
             time.sleep(0.1)
-            assert time.monotonic() - supervised.starts()[0][1] < 10
+            in_time(time.monotonic() - supervised.starts()[0][1], 10)
 
 
 def test_a_pause_of_the_whole_machine_is_not_held_against_the_service(supervised: Supervised) -> None:
@@ -235,7 +237,9 @@ def test_a_service_that_does_not_stop_does_not_keep_its_supervisor(service: Runn
     began = time.monotonic()
     service.process.terminate()
     assert service.process.wait(30) == 0
-    assert 4 < time.monotonic() - began < 9
+    took = time.monotonic() - began
+    assert took > 4
+    in_time(took, 9)
     assert not alive(pid)
 
 
