@@ -169,7 +169,8 @@ def test_after_three_slow_searches_nobody_waits_for_one_until_they_are_fast_agai
 def test_searches_that_are_always_a_little_too_late_are_not_waited_for(portal: Portal, wanting: RunningService) -> None:
     portal.delay_seconds[SEARCH] = 1.2  # later than a register that a busy machine slows down, and half a second more
     runs = [called(wanting, second, callerid=f"+7916000000{second}") for second in range(8)]
-    assert sum(run.seconds > 0.45 for run in runs) == 3
+    assert min(run.seconds for run in runs[:3]) > 0.45
+    in_time(max(run.seconds for run in runs[3:]), 0.45)
 
 
 def test_a_portal_that_answers_nothing_in_time_still_lets_a_known_name_be_shown(
