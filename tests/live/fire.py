@@ -53,8 +53,9 @@ SAID: list[str] = []  # for the end of the test run, so that a passed run's seed
 
 @dataclass(frozen=True)
 class Seen:
-    """One call as the endpoints' own records tell it, in the CRM's words. `seconds`: of talk, as its caller saw it.
+    """One call as the endpoints' own records tell it, in the CRM's words.
 
+    `seconds` is of talk, as the end saw it that hung up: the other one hears of it when the hangup handler has run.
     `users` is who talked, of a missed call whose phone rang (two where that is a matter of milliseconds). Of one that
     nobody could watch the end of a ring may be missing: then it belongs to whose phone was `offered` the call, though
     that was busy, or to the `owner` of the line.
@@ -113,8 +114,9 @@ def _seen(record: CallRecord, legs: list[CallRecord], inbound: bool) -> Seen:
         code = "200" if answered else "603-S" if record.ended_how == "CANCEL" else refused
     direction, user, owner_id = "incoming" if inbound else "outgoing", 1000 + int(person), 1000 + int(owner)
     either = {1000 + int(legs[-1].endpoint), owner_id} if inbound and close else {user}
+    seconds = min(one.talk_seconds for one in (record, *answered))
     offered = frozenset(1000 + int(leg.endpoint) for leg in legs) if inbound else frozenset()
-    return Seen(direction, line, frozenset(either), owner_id, offered, code, record.talk_seconds, record)
+    return Seen(direction, line, frozenset(either), owner_id, offered, code, seconds, record)
 
 
 @dataclass

@@ -116,7 +116,10 @@ def ran(served: World) -> Iterator[Ran]:
 def test_the_crm_has_each_call_once_with_the_seconds_that_the_phones_saw(ran: Ran, name: str) -> None:
     scenario, record = SCENARIOS[name], ran.records[name]
     call = ran.world.finished(scenario.number)
-    assert abs(call["CALL_DURATION"] - record.talk_seconds) <= 1, (call, record.as_dict())
+    answered = [leg for leg in ran.world.pbx.records if leg.from_user == record.from_user and leg.answered]
+    # Of the end that hung up: the other one hears of it when the hangup handler has run.
+    seconds = min((leg.talk_seconds for leg in answered), default=0.0)
+    assert abs(call["CALL_DURATION"] - seconds) <= 1, (call, [leg.as_dict() for leg in answered])
     assert (record.talk_seconds > 0) == (scenario.code == "200"), record.as_dict()
     assert call["STATUS_CODE"] == scenario.code
     assert call["missed"] is scenario.missed

@@ -26,7 +26,7 @@ def test_the_unit_and_contract_tests_pass_on_the_python_of_this_debian(world: Wo
     wanted = [line for line in (REPOSITORY / "tests/requirements.txt").read_text().split() if USED.match(line)]
     root.run([*pip, *wanted], timeout=600)
     chosen = "-m 'not encoders' --ignore tests/unit/service tests/unit tests/contract"
-    tests = f"{VENV}/bin/python -m pytest -q -p no:cacheprovider {chosen}"
+    tests = f"{VENV}/bin/python -m pytest -q -p no:cacheprovider --capture=sys {chosen}"
     done = root.run(["sh", "-c", f"cd {TREE} && {tests}"], check=False, timeout=SECONDS)
     assert done.returncode == 0, done.stdout[-6000:]
     print(done.stdout.splitlines()[-1])

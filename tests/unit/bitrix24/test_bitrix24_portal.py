@@ -14,9 +14,10 @@ from freepbx_bx24.bitrix24.client import Urgency
 from freepbx_bx24.bitrix24.portal import open_portal
 from freepbx_bx24.bitrix24.token_store import TokenStore
 from freepbx_bx24.bitrix24.tokens import Tokens, fingerprint
-from freepbx_bx24.errors import CallNotFound, LoginNeeded, PersonUnknown, PortalWaits
+from freepbx_bx24.errors import CallNotFound, LoginNeeded, PersonUnknown, PortalBusy, PortalWaits
 from freepbx_bx24.sandbox.portal import Portal
 from freepbx_bx24.settings import PortalSettings
+from tests.support.in_time import TookTooLong
 
 REGISTER, SHOW = telephony.REGISTER, telephony.SHOW
 
@@ -156,7 +157,10 @@ def test_where_the_limits_leave_no_room_those_who_wait_go_together_and_the_porta
         log_in(portal, tmp_path)
         with open_portal(settings(portal, plan="ordinary"), tmp_path) as client, ThreadPoolExecutor(120) as threads:
             ask = lambda number: client.ask(REGISTER, registration(number), total_seconds=20)  # noqa: E731
-            results = list(threads.map(ask, range(120)))
+            try:
+                results = list(threads.map(ask, range(120)))
+            except PortalBusy as error:  # on a busy machine what was let go one after the other may arrive at once
+                raise TookTooLong("requests arrived faster than they were let go") from error
         assert len({result.result["CALL_ID"] for result in results}) == 120
         requests = portal.ledger()["requests"]
         assert {request["status"] for request in requests} == {200}
