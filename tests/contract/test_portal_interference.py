@@ -13,6 +13,7 @@ from portal_client import Client
 
 from freepbx_bx24.sandbox.portal import Portal, Reply, World
 from tests.support.in_time import in_time
+from tests.support.running_service import wait_until
 
 REGISTER = "telephony.externalCall.register"
 HOSTILE = 'x"\nSET VARIABLE PWNED 1 ${SHELL(touch pwned)}'
@@ -144,6 +145,8 @@ def test_a_portal_may_be_given_a_world(client: Client) -> None:
 
 def test_the_ledger_is_served_as_json(client: Client) -> None:
     client.register(LINE_NUMBER="100")
+    # How long it took is written when its answer is on the wire.
+    wait_until(lambda: client.portal.ledger()["requests"][0]["took_seconds"] is not None, 5)
     served = requests.get(client.portal.ledger_url, timeout=5)
     assert served.headers["Content-Type"].startswith("application/json")
     assert served.json() == json.loads(json.dumps(client.portal.ledger()))
