@@ -349,20 +349,23 @@ def owed(world: World) -> list[tuple[str, str, str]]:
     """What the CRM is not told yet, by journal and intake folder: (uniqueid, kind, state)."""
     state = world.pbx.root.outside(STATE)
     files = [(path.name, "intake", "due") for path in (state / "intake").glob("*") if not path.name.endswith("~")]
-    if not (state / "journal.sqlite").exists():
-        return files
-    with contextlib.closing(sqlite3.connect(f"file:{state}/journal.sqlite?mode=ro", uri=True, timeout=10)) as journal:
-        rows = journal.execute(
-            "SELECT uniqueid, kind, state FROM deliveries WHERE state IN ('due', 'parked', 'held')"
-        ).fetchall()
-    return files + rows
+    asked = "SELECT uniqueid, kind, state FROM deliveries WHERE state IN ('due', 'parked', 'held')"
+    return files + from_journal(world, asked)
 
 
 def seen_by_product(world: World) -> dict[str, str]:
     """Number -> start, legs and end of its call as the journal keeps them: why the CRM was told what it was."""
+    rows = from_journal(world, "SELECT number, started, legs, ending FROM calls")
+    return {number: repr(rest) for number, *rest in rows}
+
+
+def from_journal(world: World, query: str) -> list[Any]:
+    """The rows that the product's journal has for a query, none where there is no journal yet."""
     path = world.pbx.root.outside(STATE) / "journal.sqlite"
+    if not path.exists():
+        return []
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as journal:
-        return {row[0]: repr(row[1:]) for row in journal.execute("SELECT number, started, legs, ending FROM calls")}
+        return journal.execute(query).fetchall()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Bounds on how long something takes by the wall clock, of which a busy machine may break any one once.
 
-What waits for the wrong thing is late each time. So a test whose bound is broken is run again, whole and with fixtures
-of its own, and fails where no run keeps it (`--only-rerun` in setup.cfg); every other failure is one at once.
+What waits for the wrong thing is late each time. So a test whose bound is broken is run again from its beginning, and
+fails where no run keeps it (`--only-rerun` in setup.cfg); every other failure is one at once.
 """
 
 from __future__ import annotations
